@@ -1,0 +1,1 @@
+"""When it happens: sources, passes, schedules and the command line."""

@@ -1,0 +1,266 @@
+"""paperwire.toml: every setting, its default and its unit; errors name the line."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from storage.errors import ConfigError, QueryError
+from storage.query import parse_query
+
+SLUG = r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$"
+ADDRESS = re.compile(r"^[^\s@<>\"(),:;\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
+SourceKind = Literal["arxiv-rss", "hf-daily", "feed"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL with a host")
+    return value
+
+
+class Site(_Table):
+    """[site]: how the published pages and feeds name themselves."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200)] = "Paperwire"
+    base_url: str = "http://127.0.0.1:8000/"  # where readers find the site; ends in a slash
+    description: str = "New papers, one entry each, by topic."
+    contact: str = ""  # an address or URL put into the User-Agent, so that a source can reach you
+    id_authority: str = ""  # the host in feed ids; kept from the first publish on, whatever base_url becomes
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        return _http_url(value).rstrip("/") + "/"
+
+
+class Source(_Table):
+    """[[source]]: one origin of entries."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,79}$")]
+    kind: SourceKind
+    category: str | None = None  # arxiv-rss: cs.CL, cs, or cs.AI+cs.LG
+    url: str | None = None  # feed: the whole address
+    base_url: str | None = None  # replaces the provider's scheme and host; paths stay the provider's
+    days: Annotated[int, Field(ge=1, le=60)] = 14  # hf-daily: how many lists are read again for votes
+    schedule: str = ""  # cron in time_zone, for `up`; '' means the kind's own cadence
+    time_zone: str = "UTC"
+    delay_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None  # between two requests to the host
+    allow_private_addresses: bool = False  # needed for anything on your own network or machine
+
+    @field_validator("base_url", "url")
+    @classmethod
+    def _urls(cls, value: str | None) -> str | None:
+        return value if value is None else _http_url(value)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Source:
+        if self.kind == "arxiv-rss" and not self.category:
+            raise ValueError("an arxiv-rss source needs a category, such as category = \"cs.CL\"")
+        if self.kind == "feed" and not self.url:
+            raise ValueError("a feed source needs a url")
+        return self
+
+
+class Topic(_Table):
+    """[[topic]]: a named query; every query can be a subscription."""
+
+    slug: Annotated[str, Field(pattern=SLUG, max_length=60)]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    query: Annotated[str, Field(min_length=1, max_length=2000)]
+    description: str = ""
+
+    @field_validator("query")
+    @classmethod
+    def _query(cls, value: str) -> str:
+        try:
+            parse_query(value)
+        except QueryError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+
+class Mail(_Table):
+    """[mail]: the newsletter. Without smtp_url, messages become .eml files in the outbox folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    smtp_url: str = ""  # smtp://host:587, smtps://user:password@host:465; starttls is used where offered
+    sender: Annotated[str, Field(alias="from")] = "Paperwire <paperwire@localhost>"
+    to: tuple[str, ...] = ()
+    reply_to: str = ""
+    topics: tuple[str, ...] = ()  # slugs to send; empty means every topic
+    papers_max: Annotated[int, Field(ge=1, le=200)] = 25  # papers in one digest; the rest are linked
+    send_after: time = time(0, 0)  # no edition is cut before this time of day, UTC
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30
+
+    @field_validator("to")
+    @classmethod
+    def _to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            if not ADDRESS.match(address):
+                raise ValueError(f"{address!r} is not an e-mail address")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("smtp", "smtps") or not urlsplit(value).hostname):
+            raise ValueError("must be smtp://host:port or smtps://host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Mail:
+        if self.smtp_url and not self.to:
+            raise ValueError("smtp_url is set but nobody is in to = [...]")
+        return self
+
+
+class Web(_Table):
+    """[web]: what `up` and `demo` listen on."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0 takes a free one
+    prefect_port: Annotated[int, Field(ge=0, le=65535)] = 4200
+
+
+class Limits(_Table):
+    """[limits]: what one source may cost. The unit is in the name."""
+
+    connect_seconds: Annotated[float, Field(gt=0)] = 5
+    read_seconds: Annotated[float, Field(gt=0)] = 20
+    total_seconds: Annotated[float, Field(gt=0)] = 60
+    redirects_max: Annotated[int, Field(ge=0)] = 5
+    wire_bytes_max: Annotated[int, Field(gt=0)] = 8_000_000
+    body_bytes_max: Annotated[int, Field(gt=0)] = 16_000_000
+    parse_cpu_seconds: Annotated[int, Field(gt=0)] = 5
+    parse_memory_bytes: Annotated[int, Field(gt=0)] = 512_000_000
+    entries_max: Annotated[int, Field(gt=0)] = 5_000
+    title_bytes_max: Annotated[int, Field(gt=0)] = 1_000
+    abstract_bytes_max: Annotated[int, Field(gt=0)] = 64_000
+
+
+class Settings(_Table):
+    """All of paperwire.toml, plus where it came from and where the data lives."""
+
+    site: Site = Site()
+    source: tuple[Source, ...] = ()
+    topic: tuple[Topic, ...] = ()
+    mail: Mail | None = None
+    web: Web = Web()
+    limits: Limits = Limits()
+    path: Annotated[Path | None, Field(exclude=True)] = None
+    home: Annotated[Path, Field(exclude=True)] = Path(".paperwire")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Settings:
+        _refuse_twice("source", "name", [s.name for s in self.source])
+        _refuse_twice("topic", "slug", [t.slug for t in self.topic])
+        known = {t.slug for t in self.topic}
+        missing = [slug for slug in (self.mail.topics if self.mail else ()) if known and slug not in known]
+        if missing:
+            raise ValueError(f"mail.topics names {missing[0]!r}, which no [[topic]] has")
+        return self
+
+
+def _refuse_twice(table: str, key: str, names: Sequence[str]) -> None:
+    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"two [[{table}]] have the same {key} {twice!r}")
+
+
+def data_home() -> Path:
+    """Where the data lives: $PAPERWIRE_HOME, else ./.paperwire; always absolute."""
+    return Path(os.environ.get("PAPERWIRE_HOME") or ".paperwire").expanduser().resolve()
+
+
+def config_path(given: Path | None = None) -> Path:
+    """The configuration in force: the one given, else $PAPERWIRE_CONFIG, else ./paperwire.toml."""
+    return Path(given or os.environ.get("PAPERWIRE_CONFIG") or "paperwire.toml").expanduser().resolve()
+
+
+def load_settings(path: Path, *, home: Path | None = None) -> Settings:
+    """Read and check `path`. Raises ConfigError with the line that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        hint = "write one, or name it with --config (see docs/operate.md)"
+        raise ConfigError(f"no configuration here ({error.strerror}); {hint}", path=path) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("not UTF-8 text", path=path) from error
+    return parse_settings(text, path=path, home=home)
+
+
+def parse_settings(text: str, *, path: Path | None = None, home: Path | None = None) -> Settings:
+    """Check configuration `text`; `path` is only for messages."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        raise ConfigError(f"not valid TOML: {error}", path=path, line=int(found[1]) if found else None) from error
+    for reserved in ("path", "home"):
+        if reserved in raw:
+            raise ConfigError(f"unknown key {reserved!r}", path=path, line=line_of(text, (reserved,)))
+    try:
+        return Settings(**raw, path=path, home=(home or data_home()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = tuple(part for part in first["loc"] if isinstance(part, str | int))
+        raise ConfigError(_say(first, place), path=path, line=line_of(text, place)) from error
+
+
+def _say(error: Any, place: tuple[str | int, ...]) -> str:
+    """Turn pydantic's error into one sentence in the words of paperwire.toml."""
+    key = next((str(p) for p in reversed(place) if isinstance(p, str)), "")
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{_nearest(key, place)}"
+    if error["type"] == "missing":
+        return f"{key!r} is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message}" if key and error["type"] != "value_error" else message if not key else f"{key}: {message}"
+
+
+def _nearest(key: str, place: tuple[str | int, ...]) -> str:
+    from difflib import get_close_matches
+
+    tables = {"site": Site, "source": Source, "topic": Topic, "mail": Mail, "web": Web, "limits": Limits}
+    table = tables.get(str(place[0]))
+    names = [f.alias or n for n, f in (table or Settings).model_fields.items() if n not in ("path", "home")]
+    close = get_close_matches(key, names if len(place) > 1 else list(tables), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}"
+
+
+def line_of(text: str, place: tuple[str | int, ...]) -> int | None:
+    """The 1-based line of the key at `place`, e.g. ("source", 1, "kind"); its table where the key is absent."""
+    lines = text.splitlines()
+    table = str(place[0]) if place else ""
+    nth = next((p for p in place[1:2] if isinstance(p, int)), 0)
+    header = re.compile(rf"\s*\[\[?\s*{re.escape(table)}\s*\]\]?\s*(#.*)?$")
+    starts = [i for i, line in enumerate(lines) if header.match(line)]
+    if not starts:
+        return _line_of_key(lines, 0, table)
+    start = starts[min(nth, len(starts) - 1)]
+    key = next((p for p in reversed(place[1:]) if isinstance(p, str)), None)
+    return (_line_of_key(lines, start + 1, key) if key else None) or start + 1
+
+
+def _line_of_key(lines: list[str], start: int, key: str) -> int | None:
+    for number, line in enumerate(lines[start:], start + 1):
+        if re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return number
+        if number > start + 1 and re.match(r"\s*\[", line):
+            return None
+    return None
