@@ -1,0 +1,5 @@
+"""The query language (being written)."""
+
+
+def parse_query(text: str) -> object:
+    return text

@@ -1,0 +1,40 @@
+"""What every test may use: the captured data where it is at hand, and settings for a throw-away home."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of captured traffic; a checkout without it skips."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the captured data (../shared/data) is not beside this checkout")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def unpack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpack a pack of captured data by name, once for the whole run; returns its folder."""
+    done: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name in done:
+            return done[name]
+        if not shutil.which("zstd"):
+            pytest.skip("zstd is not installed, so the captured data cannot be unpacked")
+        target = tmp_path_factory.mktemp(name.replace(".", "-"))
+        source = shared_data / f"{name}.tar.zst"
+        subprocess.run(f"zstd -q -d --long=27 -c {source} | tar -xf - -C {target}", shell=True, check=True)  # noqa: S602
+        inner = [p for p in target.iterdir() if p.is_dir()]
+        done[name] = inner[0] if len(inner) == 1 and len(list(target.iterdir())) == 1 else target
+        return done[name]
+
+    return folder
