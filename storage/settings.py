@@ -69,7 +69,7 @@ class Source(_Table):
     @model_validator(mode="after")
     def _complete(self) -> Source:
         if self.kind == "arxiv-rss" and not self.category:
-            raise ValueError("an arxiv-rss source needs a category, such as category = \"cs.CL\"")
+            raise ValueError('an arxiv-rss source needs a category, such as category = "cs.CL"')
         if self.kind == "feed" and not self.url:
             raise ValueError("a feed source needs a url")
         return self
@@ -230,15 +230,23 @@ def _say(error: Any, place: tuple[str | int, ...]) -> str:
     if error["type"] == "missing":
         return f"{key!r} is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{key}: {message}" if key and error["type"] != "value_error" else message if not key else f"{key}: {message}"
+    return f"{key}: {message}" if key else message
 
 
 def _nearest(key: str, place: tuple[str | int, ...]) -> str:
     from difflib import get_close_matches
 
-    tables = {"site": Site, "source": Source, "topic": Topic, "mail": Mail, "web": Web, "limits": Limits}
+    tables: dict[str, type[BaseModel]] = {
+        "site": Site,
+        "source": Source,
+        "topic": Topic,
+        "mail": Mail,
+        "web": Web,
+        "limits": Limits,
+    }
     table = tables.get(str(place[0]))
-    names = [f.alias or n for n, f in (table or Settings).model_fields.items() if n not in ("path", "home")]
+    fields = (table or Settings).model_fields
+    names = [field.alias or n for n, field in fields.items() if n not in ("path", "home")]
     close = get_close_matches(key, names if len(place) > 1 else list(tables), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}"
 

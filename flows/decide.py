@@ -1,0 +1,208 @@
+"""What an entry means: a new paper, a revision, another sighting, or nothing. Pure: values in, values out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date, datetime
+
+from storage.model import Announcement, Candidate, Entry, Intent, Paper, Sighting
+
+# Some feeds stamp the hour into every description; after this many changes without a version stop believing them.
+HASH_CHANGES_MAX = 24
+_WITHDRAWN = re.compile(
+    r"\b(?:this|the) (?:paper|article|submission|manuscript|work) (?:has been|is|was) withdrawn\b|^withdrawn\b", re.I
+)
+_WITHDRAWN_CHARACTERS_MAX = 600  # a withdrawal notice is short; long abstracts may speak of other papers' withdrawal
+
+
+def decide(candidate: Candidate, known: Paper | None, now: datetime, at: datetime) -> Intent | None:
+    """Say what an entry means given what is known; None where it is neither news nor new data.
+
+    `now` is the pass's clock, `at` the moment readers are told, which no other announcement shares.
+    """
+    if known is None:
+        return _first(candidate, now, at)
+    return _again(candidate, known, now, at)
+
+
+def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
+    entry = candidate.entry
+    withdrawn = is_withdrawn(entry)
+    # A replacement of a paper this archive never saw is a revision: telling of it as new would be false.
+    old = (entry.announce_type or "").startswith("replace")
+    kind = Announcement.WITHDRAWN if withdrawn else Announcement.REVISED if old else Announcement.NEW
+    announcements = (kind, *((Announcement.TRENDING,) if entry.trending else ()))
+    is_new = kind is Announcement.NEW
+    paper = Paper(
+        paper_id=candidate.paper_id,
+        aliases=candidate.aliases,
+        title=entry.title,
+        abstract=entry.abstract,
+        authors=entry.authors,
+        categories=entry.categories,
+        sources=(entry.source,),
+        version=entry.version,
+        revision=1,
+        url=entry.url,
+        pdf_url=entry.pdf_url,
+        code_url=entry.code_url,
+        project_url=entry.project_url,
+        doi=_doi(candidate),
+        journal_ref=entry.journal_ref,
+        license_url=entry.license_url,
+        withdrawn=withdrawn,
+        announced_on=entry.announced_on,
+        published_at=entry.published_at,
+        first_seen_at=now,
+        announced_at=at if is_new else None,
+        revised_at=None if is_new else at,
+        trending_on=_listed_on(entry, now),
+        upvotes=entry.upvotes,
+        comment_count=entry.comment_count,
+        stars=entry.stars,
+        content_hash=candidate.content_hash,
+        hash_changes=0,
+        text_rank=entry.text_rank,
+    )
+    return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),))
+
+
+def _again(candidate: Candidate, known: Paper, now: datetime, at: datetime) -> Intent | None:
+    entry = candidate.entry
+    paper, changes = _take_text(candidate, known)
+    paper = _take_facts(candidate, paper, now)
+    announcements = _announcements(entry, known, paper, changes)
+    if any(a in TOLD for a in announcements):
+        paper = replace(paper, revised_at=at)
+    if paper == known:
+        return None
+    told = changes if Announcement.REVISED in announcements else ()
+    more = tuple(c for c, a in _FACT_CHANGES if a in announcements)
+    return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),), changes=(*told, *more))
+
+
+TOLD = frozenset([Announcement.REVISED, Announcement.PUBLISHED, Announcement.WITHDRAWN, Announcement.CODE_APPEARED])
+"""What moves an entry's `updated` and has a place in the revisions feed."""
+
+_FACT_CHANGES = (
+    ("doi", Announcement.PUBLISHED),
+    ("withdrawn", Announcement.WITHDRAWN),
+    ("code", Announcement.CODE_APPEARED),
+)
+
+
+def _take_text(candidate: Candidate, known: Paper) -> tuple[Paper, tuple[str, ...]]:
+    """Take title, abstract and authors where this source may speak for the paper; say what changed."""
+    entry = candidate.entry
+    older = entry.version is not None and known.version is not None and entry.version < known.version
+    if older or entry.text_rank < known.text_rank or candidate.content_hash == known.content_hash:
+        return known, ()
+    unversioned = entry.version is None
+    if unversioned and known.hash_changes >= HASH_CHANGES_MAX:
+        return known, ()
+    text = {
+        "title": entry.title,
+        "abstract": entry.abstract or known.abstract,
+        "authors": entry.authors or known.authors,
+    }
+    changes = tuple(name for name, value in text.items() if value != getattr(known, name))
+    newer = entry.version is not None and entry.version > (known.version or 1)
+    paper = replace(
+        known,
+        **text,
+        version=entry.version or known.version,
+        revision=known.revision + (1 if newer or (changes and unversioned) else 0),
+        content_hash=candidate.content_hash,
+        hash_changes=known.hash_changes + (1 if changes and unversioned else 0),
+        text_rank=entry.text_rank,
+        pdf_url=entry.pdf_url or known.pdf_url,
+    )
+    return paper, (("version", *changes) if newer else changes)
+
+
+def _take_facts(candidate: Candidate, paper: Paper, now: datetime) -> Paper:
+    """Take everything that only ever adds up: categories, links, ids, counts."""
+    entry = candidate.entry
+    listed = _listed_on(entry, now)
+    return replace(
+        paper,
+        aliases=tuple(sorted({*paper.aliases, *candidate.aliases})),
+        categories=_in_order(entry, paper),
+        sources=paper.sources if entry.source in paper.sources else (*paper.sources, entry.source),
+        url=paper.url or entry.url,
+        pdf_url=paper.pdf_url or entry.pdf_url,
+        code_url=paper.code_url or entry.code_url,
+        project_url=paper.project_url or entry.project_url,
+        doi=paper.doi or _doi(candidate),
+        journal_ref=paper.journal_ref or entry.journal_ref,
+        license_url=paper.license_url or entry.license_url,
+        withdrawn=paper.withdrawn or is_withdrawn(entry),
+        published_at=min(filter(None, (paper.published_at, entry.published_at)), default=None),
+        trending_on=max(filter(None, (paper.trending_on, listed)), default=None),
+        upvotes=paper.upvotes if entry.upvotes is None else entry.upvotes,
+        comment_count=paper.comment_count if entry.comment_count is None else entry.comment_count,
+        stars=paper.stars if entry.stars is None else entry.stars,
+    )
+
+
+def _in_order(entry: Entry, paper: Paper) -> tuple[str, ...]:
+    """The union of categories; the paper's own server says which is the primary one."""
+    first, second = (
+        (entry.categories, paper.categories) if not paper.categories else (paper.categories, entry.categories)
+    )
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str, ...]) -> tuple[Announcement, ...]:
+    further = set(paper.categories) - set(known.categories) or entry.source not in known.sources
+    crossed = bool(known.categories and further and (entry.announce_type or "").endswith("cross"))
+    # A first text of higher rank (arXiv after Hugging Face's copy) corrects ours; only a version or a source that
+    # changes its own words is a revision.
+    revised = "version" in changes or (bool(changes) and entry.version is None and entry.text_rank == known.text_rank)
+    withdrawn = paper.withdrawn and not known.withdrawn
+    says = (
+        (Announcement.REVISED, revised and not withdrawn),
+        (Announcement.CROSS_LISTED, crossed),
+        (Announcement.PUBLISHED, _published(paper) and not _published(known)),
+        (Announcement.WITHDRAWN, withdrawn),
+        (Announcement.CODE_APPEARED, bool(paper.code_url) and not known.code_url),
+        (Announcement.TRENDING, entry.trending and known.trending_on is None),
+    )
+    return tuple(announcement for announcement, is_so in says if is_so)
+
+
+def is_withdrawn(entry: Entry) -> bool:
+    """Whether the entry is a withdrawal notice: arXiv puts the notice where the abstract was, or before it."""
+    return bool(_WITHDRAWN.search(entry.abstract[:_WITHDRAWN_CHARACTERS_MAX])) or entry.title.upper().startswith(
+        ("WITHDRAWN:", "[WITHDRAWN]", "RETRACTED:", "[RETRACTED]")
+    )
+
+
+def _published(paper: Paper) -> bool:
+    return bool(paper.doi or paper.journal_ref)
+
+
+def _doi(candidate: Candidate) -> str | None:
+    return next((a.removeprefix("doi:") for a in candidate.aliases if a.startswith("doi:")), None)
+
+
+def _listed_on(entry: Entry, now: datetime) -> date | None:
+    return (entry.announced_on or now.date()) if entry.trending else None
+
+
+def _sighting(candidate: Candidate, now: datetime, announcements: tuple[Announcement, ...]) -> Sighting:
+    entry = candidate.entry
+    return Sighting(
+        source=entry.source,
+        entry_id=entry.entry_id,
+        seen_at=now,
+        announced_on=entry.announced_on,
+        announcements=announcements,
+        version=entry.version,
+        categories=entry.categories,
+        upvotes=entry.upvotes,
+        comment_count=entry.comment_count,
+        stars=entry.stars,
+        entry_hash=candidate.entry_hash,
+    )

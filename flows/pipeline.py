@@ -1,0 +1,340 @@
+"""One pass: read the sources, commit what they mean, publish what changed, send what is due. No Prefect here.
+
+`paperwire run` calls `run_pass`; the Prefect flows call the three steps one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from flows.decide import decide
+from flows.fetching import Fetched, Fetcher
+from flows.parsing import Parser
+from flows.sources import adapter_for
+from flows.sources.interface import Adapter, Harvest, Request
+from publishers.mail import DeliveryReport, send_due
+from publishers.site import PublishReport, publish_site
+from storage.archive import Archive
+from storage.catalog import Catalog, catalog_path, refresh_catalog
+from storage.errors import ArchiveError, ConfigError, FetchError, SourceError
+from storage.fetchlog import FetchLog, FetchRow, SourceState
+from storage.ledger import Ledger
+from storage.locks import exclusive
+from storage.model import Announcement, Commit, Entry, Event
+from storage.settings import Settings, Source, Topic
+from storage.topics import shipped_topics
+
+ARXIV_CALENDAR = ZoneInfo("America/New_York")
+_GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
+_SATURDAY = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """What one read of one source did."""
+
+    source: str
+    ok: bool
+    error: str | None
+    problems: tuple[str, ...]  # single entries or days that were lost on the way in
+    notes: tuple[str, ...]
+    gaps: tuple[date, ...]  # batches found to be missing
+    requests: int
+    wire_bytes: int
+    entries: int
+    new: int
+    revised: int
+    other: int  # further announcements: cross-listed, published, withdrawn, code, trending
+    rejected: int
+    seq: int | None  # the segment committed; None: nothing was news
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassReport:
+    """What one pass did."""
+
+    sources: tuple[SourceReport, ...]
+    publish: PublishReport | None
+    deliveries: tuple[DeliveryReport, ...]
+
+    @property
+    def well(self) -> bool:
+        """Whether every source answered and none has a gap."""
+        return all(s.ok and not s.problems and not s.gaps for s in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What reading sources needs: one polite fetcher and one warm parser for all of them."""
+
+    fetcher: Fetcher
+    parser: Parser
+
+
+@contextmanager
+def open_tools(settings: Settings) -> Iterator[Tools]:
+    """Open a fetcher and a parser for a pass, and close both."""
+    contact = settings.site.contact or settings.site.base_url
+    with (
+        Fetcher(
+            settings.limits,
+            user_agent=f"Paperwire/0.1 (+{contact})",
+            clock=lambda: datetime.now(UTC),
+            sleep=time.sleep,
+        ) as fetcher,
+        Parser(settings.limits) as parser,
+    ):
+        yield Tools(fetcher, parser)
+
+
+def topics_of(settings: Settings) -> tuple[Topic, ...]:
+    """The topics in force: those of the configuration, else the shipped set."""
+    return settings.topic or shipped_topics()
+
+
+def source_named(settings: Settings, name: str) -> Source:
+    """The source with this name. Raises SourceError."""
+    found = next((s for s in settings.source if s.name == name), None)
+    if found is None:
+        raise SourceError(name, f"no such source; known: {', '.join(s.name for s in settings.source) or 'none'}")
+    return found
+
+
+def ingest_source(settings: Settings, name: str, *, now: datetime, tools: Tools | None = None) -> SourceReport:
+    """Read one source and commit what it said; failures are in the report. Raises SourceError for an unknown name."""
+    source = source_named(settings, name)
+    if tools is None:
+        with open_tools(settings) as opened:
+            return ingest_source(settings, name, now=now, tools=opened)
+    started = time.monotonic()
+    with Archive(settings.home, limits=settings.limits) as archive:
+        log = FetchLog(archive.index)
+        before = log.state(source.name)
+        reading = _read(source, adapter_for(source.kind), log, tools, now=now)
+        gaps = _gaps(source, before, reading.batch_on)
+        commit, error = None, reading.error
+        try:
+            commit = _append(archive, source, reading.entries, now=now)
+            refresh_catalog(archive, settings, topics_of(settings), now=now)
+        except ArchiveError as failure:
+            error = str(failure)
+        log.record(
+            _state(source, before, reading, error, gaps, now=now),
+            reading.fetches if commit else tuple(replace(f, error=f.error or error) for f in reading.fetches),
+            gaps,
+        )
+    return _report(source, reading, commit, error, gaps, time.monotonic() - started)
+
+
+def publish(settings: Settings, *, now: datetime, progress: Callable[[int, int], None] | None = None) -> PublishReport:
+    """Bring the site up to date with everything committed; does nothing where it already is."""
+    topics = topics_of(settings)
+    with (
+        exclusive(settings.home / "publish.lock", what="another publish is running"),
+        Archive(settings.home, limits=settings.limits) as archive,
+    ):
+        refresh_catalog(archive, settings, topics, now=now)
+        with Catalog(settings.home) as catalog, Ledger(settings.home) as ledger:
+            return publish_site(catalog, archive.index, ledger, settings, topics, progress=progress)
+
+
+def newsletter(settings: Settings, *, now: datetime, dry_run: bool = False) -> tuple[DeliveryReport, ...]:
+    """Cut and send the editions that are due, and finish what an earlier call left pending."""
+    if not catalog_path(settings.home).exists():
+        return ()
+    in_force = settings.model_copy(update={"topic": topics_of(settings)})
+    with Catalog(settings.home) as catalog, Ledger(settings.home) as ledger:
+        return send_due(catalog, ledger, in_force, now=now, dry_run=dry_run)
+
+
+def pending_events(settings: Settings) -> tuple[Event, ...]:
+    """The outbox: events committed and not yet acknowledged, oldest first."""
+    with Archive(settings.home, limits=settings.limits) as archive:
+        return archive.index.pending_events()
+
+
+def acknowledge(settings: Settings, event_ids: Sequence[int], *, now: datetime) -> None:
+    """Mark events as emitted."""
+    with Archive(settings.home, limits=settings.limits) as archive, archive.index.transaction():
+        archive.index.acknowledge(event_ids, now=now)
+
+
+def run_pass(
+    settings: Settings,
+    *,
+    now: datetime,
+    only: str | None = None,
+    on_source: Callable[[SourceReport], None] | None = None,
+    on_page: Callable[[int, int], None] | None = None,
+) -> PassReport:
+    """Do one pass without a server: sources, publish, newsletter. One bad source costs that source."""
+    names = [source_named(settings, only).name] if only else [s.name for s in settings.source]
+    if not names:
+        raise ConfigError("no [[source]] is configured", path=settings.path)
+    reports = []
+    with open_tools(settings) as tools:
+        for name in names:
+            reports.append(ingest_source(settings, name, now=now, tools=tools))
+            if on_source:
+                on_source(reports[-1])
+    events = pending_events(settings)
+    published = publish(settings, now=now, progress=on_page)
+    # Without a server nobody else listens: what these events ask for has just been done.
+    if events:
+        acknowledge(settings, [e.event_id for e in events], now=now)
+    deliveries = newsletter(settings, now=now)
+    return PassReport(sources=tuple(reports), publish=published, deliveries=deliveries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    entries: tuple[Entry, ...]
+    fetches: tuple[FetchRow, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    batch_on: date | None
+    error: str | None  # set where nothing of the source could be read
+
+
+def _read(source: Source, adapter: Adapter, log: FetchLog, tools: Tools, *, now: datetime) -> _Reading:
+    """Make every request of a source; one bad answer costs that answer."""
+    harvests: list[Harvest] = []
+    fetches: list[FetchRow] = []
+    failures: list[str] = []
+    for request in adapter.plan(source, now=now):
+        fetch, harvest = _exchange(source, adapter, request, log, tools, now=now)
+        fetches.append(fetch)
+        harvests += [harvest] if harvest else []
+        failures += [fetch.error] if fetch.error else []
+    nothing = bool(failures) and len(failures) == len(fetches)
+    return _Reading(
+        entries=tuple(e for h in harvests for e in h.entries),
+        fetches=tuple(fetches),
+        problems=(*(() if nothing else failures), *(p for h in harvests for p in h.problems)),
+        notes=tuple(n for h in harvests for n in h.notes),
+        batch_on=max((h.batch_on for h in harvests if h.batch_on), default=None),
+        error=failures[0] if nothing else None,
+    )
+
+
+def _exchange(
+    source: Source, adapter: Adapter, request: Request, log: FetchLog, tools: Tools, *, now: datetime
+) -> tuple[FetchRow, Harvest | None]:
+    """Make one request and read its answer; returns the fetch record and, where it could be read, the harvest."""
+    mark = log.watermark(source.name, request.url)
+    fetched: Fetched | None = None
+    delay = adapter.delay_seconds if source.delay_seconds is None else source.delay_seconds
+    try:
+        fetched = tools.fetcher.get(
+            source,
+            request.url,
+            etag=mark.etag if request.conditional else None,
+            last_modified=mark.last_modified if request.conditional else None,
+            delay_seconds=delay,
+        )
+        if fetched.not_modified:
+            return _fetch_row(source, request, fetched, 0, None, now), None
+        harvest = adapter.read(source, request, fetched, tools.parser)
+    except SourceError as error:
+        status = error.status if isinstance(error, FetchError) else None
+        return _fetch_row(source, request, fetched, 0, error.reason, now, status), None
+    return _fetch_row(source, request, fetched, harvest.listed, None, now), harvest
+
+
+def _fetch_row(
+    source: Source,
+    request: Request,
+    fetched: Fetched | None,
+    listed: int,
+    error: str | None,
+    now: datetime,
+    status: int | None = None,
+) -> FetchRow:
+    return FetchRow(
+        source=source.name,
+        url=request.url,
+        fetched_at=now,
+        status=fetched.status if fetched else status,
+        wire_bytes=fetched.wire_bytes if fetched else 0,
+        body_sha256=fetched.body_sha256 if fetched else None,
+        etag=fetched.etag if fetched else None,
+        last_modified=fetched.last_modified if fetched else None,
+        listed=listed,
+        error=error,
+    )
+
+
+def _append(archive: Archive, source: Source, entries: Sequence[Entry], *, now: datetime) -> Commit:
+    digest = hashlib.blake2b(repr(entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
+    batch_id = f"{source.name}@{now.isoformat()}/{digest}"
+    return archive.append(entries, source=source.name, batch_id=batch_id, now=now, decide=decide)
+
+
+def _gaps(source: Source, before: SourceState | None, batch_on: date | None) -> tuple[date, ...]:
+    """The weekdays between the last batch read and this one: arXiv's feed holds one day, so those are lost to it."""
+    if source.kind != "arxiv-rss" or before is None or before.batch_on is None or batch_on is None:
+        return ()
+    # A day on which the feed was read and still held an older batch was looked at, whatever came of it.
+    looked = before.succeeded_at.astimezone(ARXIV_CALENDAR).date() if before.succeeded_at else before.batch_on
+    start = max(before.batch_on, looked, batch_on - timedelta(days=_GAP_DAYS_MAX))
+    days = (start + timedelta(days=n) for n in range(1, (batch_on - start).days))
+    return tuple(day for day in days if day.weekday() < _SATURDAY)
+
+
+def _state(
+    source: Source,
+    before: SourceState | None,
+    reading: _Reading,
+    error: str | None,
+    gaps: tuple[date, ...],
+    *,
+    now: datetime,
+) -> SourceState:
+    failing = error or next(iter(reading.problems), None)
+    since = before.failing_since if before and before.failing_since else now
+    latest = max(filter(None, (reading.batch_on, before.batch_on if before else None)), default=None)
+    return SourceState(
+        source=source.name,
+        checked_at=now,
+        succeeded_at=now if not error else (before.succeeded_at if before else None),
+        batch_on=latest if not error else (before.batch_on if before else None),
+        error=failing,
+        failing_since=since if failing else None,
+        notes=(*reading.notes, *(f"the batch of {day} was never read" for day in gaps)),
+    )
+
+
+def _report(
+    source: Source,
+    reading: _Reading,
+    commit: Commit | None,
+    error: str | None,
+    gaps: tuple[date, ...],
+    elapsed_seconds: float,
+) -> SourceReport:
+    counts = commit.announcements if commit else {}
+    new, revised = counts.get(Announcement.NEW, 0), counts.get(Announcement.REVISED, 0)
+    return SourceReport(
+        source=source.name,
+        ok=error is None,
+        error=error,
+        problems=reading.problems,
+        notes=reading.notes,
+        gaps=gaps,
+        requests=len(reading.fetches),
+        wire_bytes=sum(f.wire_bytes for f in reading.fetches),
+        entries=len(reading.entries),
+        new=new,
+        revised=revised,
+        other=sum(counts.values()) - new - revised,
+        rejected=commit.rejected if commit else 0,
+        seq=commit.seq if commit else None,
+        elapsed_seconds=elapsed_seconds,
+    )

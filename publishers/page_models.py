@@ -1,0 +1,336 @@
+"""What a page shows: papers as cards, cards in sections, days and numbers in words. Pure; no markup in here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from urllib.parse import urlsplit
+
+from publishers.citation import arxiv_url, doi_url
+from publishers.names import category_name
+from publishers.paths import day_path, paper_path, topic_path
+from publishers.readable import readable, summary
+from storage.model import Announcement, Paper, Revision, Tag, TaggedPaper
+from storage.settings import Topic
+from storage.text import safe_url
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "January February March April May June July August September October November December".split()
+)  # strftime would follow the locale of the machine
+_AUTHORS_SHOWN = 3
+_CATEGORIES_SHOWN = 2
+_WORDS = {
+    Announcement.NEW: "New",
+    Announcement.REVISED: "Revised",
+    Announcement.CROSS_LISTED: "Cross-listed",
+    Announcement.PUBLISHED: "Published",
+    Announcement.WITHDRAWN: "Withdrawn",
+    Announcement.CODE_APPEARED: "Code",
+    Announcement.TRENDING: "Trending",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link with its text; `href` is ready for an attribute."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """A topic on a card; `href` is None where the topic has no page."""
+
+    text: str
+    href: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One paper in a list."""
+
+    href: str
+    title: str
+    authors: str
+    summary: str
+    chips: tuple[Chip, ...]
+    categories: str
+    links: tuple[Link, ...]
+    upvotes: int | None
+    withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading with cards. `count` papers belong to it, `above` of them are listed in an earlier section."""
+
+    anchor: str
+    title: str
+    href: str | None
+    count: int
+    above: int
+    cards: tuple[Card, ...]
+
+    @property
+    def hidden(self) -> int:
+        """How many papers belong here but are not shown on this page."""
+        return self.count - self.above - len(self.cards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One line of a list of recent revisions."""
+
+    href: str
+    title: str
+    at: datetime
+    words: tuple[str, ...]
+    detail: str
+    withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayLine:
+    """A day in the list of days; `bar` is its count against the busiest day, 0 to 100."""
+
+    href: str
+    day: date
+    count: int
+    bar: int
+
+
+def long_day(day: date) -> str:
+    """Return `Tuesday, 2 June 2026`, whatever the locale."""
+    return f"{_DAYS[day.weekday()]}, {day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def short_day(day: date) -> str:
+    """Return `Tue 2 June`, whatever the locale."""
+    return f"{_DAYS[day.weekday()][:3]} {day.day} {_MONTHS[day.month - 1]}"
+
+
+def plain_day(day: date) -> str:
+    """Return `2 June 2026`, whatever the locale."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 paper`, `1,234 papers`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def day_of(paper: Paper) -> date:
+    """Return the day a paper is filed under: as its source announced it, else when readers were told (UTC)."""
+    return paper.announced_on or (paper.announced_at or paper.first_seen_at).astimezone(UTC).date()
+
+
+def card(tagged: TaggedPaper, topics: Iterable[Topic], *, root: str, summary_max: int, without: str = "") -> Card:
+    """Return the card of a paper, `summary_max` characters of abstract on it and no chip for topic `without`."""
+    paper = tagged.paper
+    known = {topic.slug for topic in topics}
+    chips = (
+        Chip(text=tag.title, href=f"{root}{topic_path(tag.slug)}" if tag.slug in known else None)
+        for tag in tagged.tags
+        if tag.slug != without
+    )
+    return Card(
+        href=f"{root}{paper_path(paper.paper_id)}",
+        title=readable(paper.title),
+        authors=short_authors(paper.authors),
+        summary=summary(paper.abstract, summary_max) if summary_max else "",
+        chips=tuple(chips),
+        categories=short_categories(paper.categories),
+        links=tuple(_card_links(paper)),
+        upvotes=paper.upvotes or None,
+        withdrawn=paper.withdrawn,
+    )
+
+
+def short_authors(names: Sequence[str]) -> str:
+    """Return the first three names and how many follow; four are never cut to save one."""
+    shown = len(names) if len(names) <= _AUTHORS_SHOWN + 1 else _AUTHORS_SHOWN
+    more = len(names) - shown
+    return ", ".join(map(readable, names[:shown])) + (f" and {more:,} more" if more else "")
+
+
+def short_categories(codes: Sequence[str]) -> str:
+    """Return the names of the first two categories and how many follow."""
+    names = list(dict.fromkeys(category_name(code) for code in codes))
+    more = len(names) - _CATEGORIES_SHOWN
+    return ", ".join(names[:_CATEGORIES_SHOWN]) + (f" +{more}" if more > 0 else "")
+
+
+def paper_links(paper: Paper) -> tuple[Link, ...]:
+    """Return every place a paper can be read or tried, most wanted first, each address once."""
+    arxiv = paper.arxiv_id
+    listed = paper.trending_on is not None or paper.upvotes is not None
+    wanted = [
+        ("PDF", safe_url(paper.pdf_url)),
+        (f"arXiv:{arxiv}", arxiv_url(arxiv) if arxiv else None),
+        ("Code", safe_url(paper.code_url)),
+        ("Project page", safe_url(paper.project_url)),
+        ("Hugging Face", f"https://huggingface.co/papers/{arxiv}" if arxiv and listed else None),
+        ("DOI", doi_url(paper.doi) if paper.doi else None),
+        (_host(paper.url), safe_url(paper.url) if not arxiv else None),
+    ]
+    by_href = {href: Link(text=text, href=href) for text, href in reversed(wanted) if href}
+    return tuple(reversed(by_href.values()))
+
+
+def day_sections(
+    papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int
+) -> tuple[Section, ...]:
+    """Return all papers of a day: under their first topic in the order of `topics`, the rest by primary category."""
+    filed = _filed(papers, topics)
+    found = [_topic_section(t, papers, filed[t.slug], topics, root=root, summary_max=summary_max) for t in topics]
+    rest = filed[""]
+    groups: dict[str, list[TaggedPaper]] = {}
+    for tagged in rest:
+        groups.setdefault(_primary(tagged.paper), []).append(tagged)
+    for name, group in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in group)
+        anchor = _anchor("category", name, [s.anchor for s in found])
+        found.append(Section(anchor=anchor, title=name, href=None, count=len(group), above=0, cards=cards))
+    return tuple(section for section in found if section.cards)
+
+
+def lead_sections(
+    papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int, cards_max: int
+) -> tuple[Section, ...]:
+    """Return the first few papers of each topic, then of the rest: at most `cards_max` in all, a fair share each."""
+    filed = _filed(papers, topics)
+    groups = [topic for topic in topics if filed[topic.slug]]
+    share = max(3, cards_max // (len(groups) + 1))
+    found: list[Section] = []
+    left = cards_max
+    for topic in groups:
+        shown = filed[topic.slug][: min(share, left)]
+        left -= len(shown)
+        if shown:
+            found.append(_topic_section(topic, papers, shown, topics, root=root, summary_max=summary_max, filed=filed))
+    rest = filed[""]
+    cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in rest[: left if not found else share])
+    if cards and left:
+        title = "Other papers" if found else "Papers"
+        found.append(Section(anchor="other", title=title, href=None, count=len(rest), above=0, cards=cards))
+    return tuple(found)
+
+
+def days_grouped(
+    papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int, topic: str
+) -> tuple[Section, ...]:
+    """Return papers under the day they were announced, newest day first, for the page of `topic`."""
+    groups: dict[date, list[TaggedPaper]] = {}
+    for tagged in papers:
+        groups.setdefault(day_of(tagged.paper), []).append(tagged)
+    return tuple(
+        Section(
+            anchor=f"day-{day.isoformat()}",
+            title=long_day(day),
+            href=f"{root}{day_path(day)}",
+            count=len(group),
+            above=0,
+            cards=tuple(card(p, topics, root=root, summary_max=summary_max, without=topic) for p in group),
+        )
+        for day, group in sorted(groups.items(), reverse=True)
+    )
+
+
+def day_lines(days: Sequence[tuple[date, int]], *, root: str) -> tuple[DayLine, ...]:
+    """Return the list of days with the length of their bars."""
+    busiest = max((count for _, count in days), default=1)
+    return tuple(
+        DayLine(href=f"{root}{day_path(day)}", day=day, count=count, bar=max(1, round(100 * count / max(1, busiest))))
+        for day, count in days
+    )
+
+
+def changes(revisions: Sequence[Revision], *, root: str) -> tuple[Change, ...]:
+    """Return recent revisions as lines: what happened and which fields changed."""
+    return tuple(
+        Change(
+            href=f"{root}{paper_path(revision.paper.paper_id)}#life",
+            title=readable(revision.paper.title),
+            at=revision.at,
+            words=tuple(_word(kind, revision.paper) for kind in revision.announcements),
+            detail=", ".join(name for name in revision.changes if name not in ("version", "withdrawn")),
+            withdrawn=Announcement.WITHDRAWN in revision.announcements,
+        )
+        for revision in revisions
+    )
+
+
+def count_by_topic(papers: Iterable[TaggedPaper]) -> Mapping[str, int]:
+    """Return how many of `papers` each topic has."""
+    counts: dict[str, int] = {}
+    for tagged in papers:
+        for slug in {tag.slug for tag in tagged.tags}:
+            counts[slug] = counts.get(slug, 0) + 1
+    return counts
+
+
+def known_tags(tagged: TaggedPaper, topics: Sequence[Topic], *, root: str) -> tuple[tuple[Tag, str | None], ...]:
+    """Return the tags of a paper, each with the address of its page or None."""
+    known = {topic.slug for topic in topics}
+    return tuple((tag, f"{root}{topic_path(tag.slug)}" if tag.slug in known else None) for tag in tagged.tags)
+
+
+def _word(kind: Announcement, paper: Paper) -> str:
+    return f"Version {paper.version}" if kind is Announcement.REVISED and paper.version else _WORDS[kind]
+
+
+def _filed(papers: Sequence[TaggedPaper], topics: Sequence[Topic]) -> dict[str, list[TaggedPaper]]:
+    """Return each paper once, under the slug of its first topic in the order of `topics`, or under ''."""
+    filed: dict[str, list[TaggedPaper]] = {topic.slug: [] for topic in topics} | {"": []}
+    for tagged in papers:
+        mine = {tag.slug for tag in tagged.tags}
+        filed[next((topic.slug for topic in topics if topic.slug in mine), "")].append(tagged)
+    return filed
+
+
+def _topic_section(
+    topic: Topic,
+    papers: Sequence[TaggedPaper],
+    shown: Sequence[TaggedPaper],
+    topics: Sequence[Topic],
+    *,
+    root: str,
+    summary_max: int,
+    filed: Mapping[str, Sequence[TaggedPaper]] | None = None,
+) -> Section:
+    count = sum(any(tag.slug == topic.slug for tag in tagged.tags) for tagged in papers)
+    return Section(
+        anchor=f"topic-{topic.slug}",
+        title=topic.title,
+        href=f"{root}{topic_path(topic.slug)}",
+        count=count,
+        above=count - len(filed[topic.slug] if filed else shown),
+        cards=tuple(card(p, topics, root=root, summary_max=summary_max, without=topic.slug) for p in shown),
+    )
+
+
+def _card_links(paper: Paper) -> Iterator[Link]:
+    for text, url in (("PDF", paper.pdf_url), ("Code", paper.code_url)):
+        href = safe_url(url)
+        if href:
+            yield Link(text=text, href=href)
+
+
+def _primary(paper: Paper) -> str:
+    return category_name(paper.categories[0]) if paper.categories else "Without a category"
+
+
+def _anchor(kind: str, name: str, taken: Sequence[str]) -> str:
+    base = f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'other'}"
+    return base if base not in taken else f"{base}-{len(taken)}"
+
+
+def _host(url: str | None) -> str:
+    try:
+        return urlsplit(url or "").hostname or "Paper"
+    except ValueError:
+        return "Paper"

@@ -1,0 +1,152 @@
+"""What happened between us and each source: every fetch, how the source stands, what it refused or never brought."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from storage.index import Index
+
+_FETCHES_KEPT_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRow:
+    """One exchange with a source. `status` None: no answer came."""
+
+    source: str
+    url: str
+    fetched_at: datetime
+    status: int | None
+    wire_bytes: int
+    body_sha256: str | None
+    etag: str | None
+    last_modified: str | None
+    listed: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """What makes the next read of one URL conditional."""
+
+    etag: str | None
+    last_modified: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """How a source stands: when it was read, up to which batch, what is wrong."""
+
+    source: str
+    checked_at: datetime
+    succeeded_at: datetime | None
+    batch_on: date | None
+    error: str | None
+    failing_since: datetime | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A batch that was announced on `day` and never read."""
+
+    source: str
+    day: date
+    noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """An entry that was refused."""
+
+    source: str
+    entry_id: str
+    reason: str
+    rejected_at: datetime
+
+
+class FetchLog:
+    """Reads and writes the fetch records in the index."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._execute = index.connection.execute
+
+    def watermark(self, source: str, url: str) -> Watermark:
+        """The validators of the last good answer for a URL."""
+        row = self._execute(
+            "SELECT etag, last_modified FROM fetches WHERE source = ? AND url = ? AND status = 200 AND error IS NULL "
+            "ORDER BY fetch_id DESC LIMIT 1",
+            (source, url),
+        ).fetchone()
+        return Watermark(etag=row[0], last_modified=row[1]) if row else Watermark(etag=None, last_modified=None)
+
+    def state(self, source: str) -> SourceState | None:
+        """How a source stands; None where it was never read."""
+        return next((s for s in self.states() if s.source == source), None)
+
+    def states(self) -> tuple[SourceState, ...]:
+        """How every source stands, by name."""
+        rows = self._execute("SELECT * FROM source_states ORDER BY source").fetchall()
+        return tuple(_state(row) for row in rows)
+
+    def gaps(self, *, since: datetime) -> tuple[Gap, ...]:
+        """Gaps noticed at or after `since`, oldest day first."""
+        rows = self._execute("SELECT * FROM gaps WHERE noticed_at >= ? ORDER BY day, source", (since.isoformat(),))
+        return tuple(
+            Gap(source=s, day=date.fromisoformat(d), noticed_at=datetime.fromisoformat(at)) for s, d, at in rows
+        )
+
+    def rejects(self, *, since: datetime) -> tuple[Reject, ...]:
+        """Entries refused at or after `since`."""
+        rows = self._execute(
+            "SELECT * FROM rejects WHERE rejected_at >= ? ORDER BY rejected_at, entry_id", (since.isoformat(),)
+        )
+        return tuple(
+            Reject(source=s, entry_id=i, reason=r, rejected_at=datetime.fromisoformat(at)) for s, i, r, at in rows
+        )
+
+    def record(self, state: SourceState, fetches: tuple[FetchRow, ...], gaps: tuple[date, ...]) -> None:
+        """Keep one read of a source: its fetches, its state and the gaps it showed, in one transaction."""
+        with self._index.transaction():
+            for f in fetches:
+                self._execute(
+                    "INSERT INTO fetches VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *(f.source, f.url, f.fetched_at.isoformat(), f.status, f.wire_bytes, f.body_sha256),
+                        *(f.etag, f.last_modified, f.listed, f.error),
+                    ),
+                )
+            for day in gaps:
+                self._execute(
+                    "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?)",
+                    (state.source, day.isoformat(), state.checked_at.isoformat()),
+                )
+            self._execute(
+                "INSERT OR REPLACE INTO source_states VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(state.source, state.checked_at.isoformat(), _iso(state.succeeded_at), _iso(state.batch_on)),
+                    *(state.error, _iso(state.failing_since), json.dumps(state.notes)),
+                ),
+            )
+            old = (state.checked_at - timedelta(days=_FETCHES_KEPT_DAYS)).isoformat()
+            self._execute("DELETE FROM fetches WHERE source = ? AND fetched_at < ?", (state.source, old))
+
+
+def _state(row: tuple[str, str, str | None, str | None, str | None, str | None, str]) -> SourceState:
+    source, checked_at, succeeded_at, batch_on, error, failing_since, notes = row
+    return SourceState(
+        source=source,
+        checked_at=datetime.fromisoformat(checked_at),
+        succeeded_at=datetime.fromisoformat(succeeded_at) if succeeded_at else None,
+        batch_on=date.fromisoformat(batch_on) if batch_on else None,
+        error=error,
+        failing_since=datetime.fromisoformat(failing_since) if failing_since else None,
+        notes=tuple(json.loads(notes)),
+    )
+
+
+def _iso(moment: date | datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
