@@ -18,7 +18,7 @@ from flows.fetching import Fetched, Fetcher
 from flows.parsing import Parser
 from flows.sources import adapter_for
 from flows.sources.interface import Adapter, Harvest, Request
-from publishers.mail import DeliveryReport, send_due
+from publishers.mail import DeliveryReport, send_due, send_named
 from publishers.site import PublishReport, publish_site
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
@@ -152,6 +152,13 @@ def newsletter(settings: Settings, *, now: datetime, dry_run: bool = False) -> t
     in_force = settings.model_copy(update={"topic": topics_of(settings)})
     with Catalog(settings.home) as catalog, Ledger(settings.home) as ledger:
         return send_due(catalog, ledger, in_force, now=now, dry_run=dry_run)
+
+
+def send_edition_named(settings: Settings, edition_id: str, *, now: datetime, dry_run: bool = False) -> DeliveryReport:
+    """Send one edition to whoever has not got it. Raises PaperwireError where there is no such edition."""
+    in_force = settings.model_copy(update={"topic": topics_of(settings)})
+    with Catalog(settings.home) as catalog, Ledger(settings.home) as ledger:
+        return send_named(edition_id, catalog, ledger, in_force, now=now, dry_run=dry_run)
 
 
 def pending_events(settings: Settings) -> tuple[Event, ...]:

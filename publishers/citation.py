@@ -11,8 +11,27 @@ from storage.model import Paper
 from storage.text import safe_url
 
 _SMALL_WORDS = frozenset(
-    "a an and are as at be by can do for from how in into is it its of on or the to toward towards via what when why "
-    "with without".split()
+    {
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "do",
+        "for",
+        "from",
+        "how",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+    }
+    | {"of", "on", "or", "the", "to", "toward", "towards", "via", "what", "when", "why", "with", "without"}
 )
 _GROUP_WORDS = re.compile(r"\b(?:collaboration|consortium|team|group|initiative|project|and)\b", re.IGNORECASE)
 # https://info.arxiv.org/help/arxiv_identifier.html: YYMM.NNNNN since 2007, archive/YYMMNNN before

@@ -17,9 +17,20 @@ from storage.settings import Topic
 from storage.text import safe_url
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January February March April May June July August September October November December".split()
-)  # strftime would follow the locale of the machine
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]  # strftime would follow the locale of the machine
 _AUTHORS_SHOWN = 3
 _CATEGORIES_SHOWN = 2
 _WORDS = {
@@ -285,7 +296,7 @@ def _word(kind: Announcement, paper: Paper) -> str:
 
 def _filed(papers: Sequence[TaggedPaper], topics: Sequence[Topic]) -> dict[str, list[TaggedPaper]]:
     """Return each paper once, under the slug of its first topic in the order of `topics`, or under ''."""
-    filed: dict[str, list[TaggedPaper]] = {topic.slug: [] for topic in topics} | {"": []}
+    filed: dict[str, list[TaggedPaper]] = {slug: [] for slug in ("", *(topic.slug for topic in topics))}
     for tagged in papers:
         mine = {tag.slug for tag in tagged.tags}
         filed[next((topic.slug for topic in topics if topic.slug in mine), "")].append(tagged)

@@ -106,13 +106,13 @@ class Index:
         return tuple(str(a) for (a,) in rows)
 
     def said_before(self, candidate: Candidate) -> bool:
-        """Whether this source has said exactly this before, counts included."""
-        row = self.connection.execute(
-            "SELECT counts FROM seen WHERE paper_id = ? AND source = ? AND entry_hash = ?",
-            (candidate.paper_id, candidate.entry.source, candidate.entry_hash),
-        ).fetchone()
+        """Whether this is exactly what this source said last of this entry, counts included."""
         entry = candidate.entry
-        return row is not None and row[0] == counts_text(entry.upvotes, entry.comment_count, entry.stars)
+        row = self.connection.execute(
+            "SELECT entry_hash, counts FROM seen WHERE paper_id = ? AND source = ? AND entry_id = ?",
+            (candidate.paper_id, entry.source, entry.entry_id),
+        ).fetchone()
+        return row == (candidate.entry_hash, counts_text(entry.upvotes, entry.comment_count, entry.stars))
 
     # What a segment brings -----------------------------------------------------------------------------------
 
@@ -138,7 +138,8 @@ class Index:
             execute("INSERT OR IGNORE INTO aliases VALUES (?, ?)", (alias, paper_id))
         for s in sightings:
             counts = counts_text(s.upvotes, s.comment_count, s.stars)
-            execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", (paper_id, s.source, s.entry_hash, counts))
+            said = (paper_id, s.source, s.entry_id, s.entry_hash, counts)
+            execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", said)
 
     def forget_log(self) -> None:
         """Empty everything that the log can tell again."""

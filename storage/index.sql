@@ -10,12 +10,13 @@ CREATE TABLE IF NOT EXISTS aliases (        -- every id a paper is known by
   paper_id TEXT NOT NULL
 ) WITHOUT ROWID, STRICT;
 
-CREATE TABLE IF NOT EXISTS seen (           -- what each source has said, so that a repeat costs one look-up
+CREATE TABLE IF NOT EXISTS seen (           -- what each source said last, so that a repeat costs one look-up
   paper_id TEXT NOT NULL,
   source TEXT NOT NULL,
+  entry_id TEXT NOT NULL,
   entry_hash BLOB NOT NULL,
-  counts TEXT NOT NULL,                     -- votes, comments, stars as last said
-  PRIMARY KEY (paper_id, source, entry_hash)
+  counts TEXT NOT NULL,                     -- votes, comments, stars
+  PRIMARY KEY (paper_id, source, entry_id)
 ) WITHOUT ROWID, STRICT;
 
 CREATE TABLE IF NOT EXISTS segments (

@@ -1,0 +1,50 @@
+# Everything a fresh Debian, Ubuntu or macOS machine with Python 3.11+ needs; each target does its own set-up once.
+#   make            the tool at .venv/bin/paperwire
+#   make demo       a week of real papers, replayed locally; ARGS=--once ends by itself
+#   make run        the same on the live sources of deploy/paperwire.toml
+#   make test       everything CI runs
+#   make lint       format, types, imports
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+UV_VERSION = 0.13.9
+TOOL = .venv/bin/paperwire
+export PAPERWIRE_HOME ?= $(CURDIR)/.paperwire
+export UV_PYTHON_DOWNLOADS = never
+export UV_NO_PROGRESS = 1
+
+.DEFAULT_GOAL := $(TOOL)
+.PHONY: demo run test lint bench clean
+
+.venv/bin/uv:
+	@deploy/make-venv "$(PYTHON)" .venv "$(UV_VERSION)"
+
+$(TOOL): .venv/bin/uv pyproject.toml uv.lock
+	@echo "setting up .venv (once)"
+	@.venv/bin/uv sync --quiet --locked --no-default-groups
+	@touch $(TOOL)
+
+.venv/.dev: $(TOOL) deploy/install-test-programs
+	@.venv/bin/uv sync --quiet --locked
+	@deploy/install-test-programs
+	@touch .venv/.dev
+
+demo: $(TOOL)
+	@$(TOOL) demo $(ARGS)
+
+run: $(TOOL)
+	@$(TOOL) up --config deploy/paperwire.toml $(ARGS)
+
+lint: .venv/.dev
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+test: lint
+	@.venv/bin/pytest -q -n 2 --dist loadfile --durations 10 $(ARGS)
+
+bench: .venv/.dev
+	@for script in bench/*.py; do echo "== $$script"; .venv/bin/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,402 @@
+"""One polite, bounded HTTP exchange: what a source sent, or a FetchError that says in one line why there is nothing.
+
+Polite: one connection and a stated delay per host, Retry-After obeyed, conditional requests, an honest User-Agent.
+Bounded: time, redirects, bytes on the wire and bytes unpacked; gzip only; addresses checked at connect (connecting.py).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import ipaddress
+import re
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin
+
+import httpcore
+import httpx
+
+from flows.connecting import CheckedBackend, Deadline, RefusedAddress, Resolve, system_resolve
+from storage.errors import FetchError
+from storage.settings import Limits, Source
+
+RETRY_DELAYS_SECONDS = (1.0, 4.0)  # before the second and the third attempt
+RETRIED_STATUSES = frozenset([500, 502, 503, 504])
+# arXiv answers 429 without Retry-After; so much silence is assumed to be meant.
+HOLD_SECONDS = 60.0
+HOLD_SECONDS_MAX = 86_400.0
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+_PIECE_BYTES = 65_536
+_VALIDATOR_CHARACTERS_MAX = 1_000
+_ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One answer. A status that is no success is for the adapter to judge: some sources explain themselves in a 400."""
+
+    url: str  # where the body came from, after redirects
+    status: int
+    body: bytes  # unpacked, at most limits.body_bytes_max; empty where not_modified
+    content_type: str | None  # the header as sent, charset and all
+    etag: str | None
+    last_modified: str | None
+    wire_bytes: int  # of the body as sent
+    body_sha256: str  # hex, of `body`
+    fetched_at: datetime
+    not_modified: bool
+    elapsed_seconds: float
+    retry_after_seconds: float | None = None  # how long the source asks not to be asked again
+
+
+class Fetcher:
+    """Fetches for many sources over one pool of connections; a context manager. May be shared between threads.
+
+    `clock` and `sleep` serve politeness (delays, Retry-After, back-off); time-outs run on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        user_agent: str,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        self._limits, self._clock, self._sleep, self._resolve = limits, clock, sleep, resolve
+        self._headers = {"User-Agent": user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip"}
+        self._deadline = Deadline()
+        self._lock = threading.Lock()
+        self._hosts: dict[str, _Host] = {}
+        self._clients: dict[bool, httpx.Client] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def get(
+        self,
+        source: Source,
+        url: str,
+        *,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        delay_seconds: float = 0,
+    ) -> Fetched:
+        """Fetch `url` for `source`, waiting until `delay_seconds` have passed since the last request to its host.
+
+        Raises FetchError for whatever brings no complete answer: a refused address, a failed connection, a time-out,
+        too many redirects or bytes, an encoding nobody asked for, a body that breaks off, a host that asked for rest.
+        """
+        headers = dict(self._headers)
+        headers |= {"If-None-Match": etag} if etag else {}
+        headers |= {"If-Modified-Since": last_modified} if last_modified else {}
+        try:
+            name = _host_of(url)
+            host = self._host(name)
+            with host.lock:
+                self._refuse_held(name)
+                self._wait(host)
+                try:
+                    return self._persist(source, url, headers)
+                finally:
+                    delay = 0.0 if _is_loopback(name) else delay_seconds
+                    host.free_at = self._clock() + timedelta(seconds=delay)
+        except _Failed as failed:
+            raise FetchError(
+                source.name, failed.reason, retry_after_seconds=failed.retry_after_seconds
+            ) from failed.__cause__
+
+    def _wait(self, host: _Host) -> None:
+        seconds = (host.free_at - self._clock()).total_seconds()
+        if seconds > 0:
+            self._sleep(seconds)
+
+    def _persist(self, source: Source, url: str, headers: dict[str, str]) -> Fetched:
+        """Try again where that may help: a connection that failed, a 5xx without Retry-After; never a time-out."""
+        self._deadline.start(self._limits.total_seconds)
+        for delay_seconds in RETRY_DELAYS_SECONDS:
+            try:
+                fetched = self._follow(source, url, headers)
+                if fetched.status not in RETRIED_STATUSES or fetched.retry_after_seconds is not None:
+                    return fetched
+            except _Failed as failed:
+                if not failed.passing or self._deadline.passed:
+                    raise
+            self._sleep(delay_seconds)
+        return self._follow(source, url, headers)
+
+    def _follow(self, source: Source, url: str, headers: dict[str, str]) -> Fetched:
+        """Make one request and those it redirects to; cookies live as long, for sites that redirect to set one."""
+        started, cookies = time.monotonic(), httpx.Cookies()
+        for _ in range(self._limits.redirects_max + 1):
+            name = _host_of(url)
+            self._refuse_held(name)
+            answer = self._exchange(source, url, headers, cookies)
+            if answer.location is None:
+                fetched = self._fetched(url, answer, time.monotonic() - started)
+                self._obey(name, fetched)
+                return fetched
+            url = urljoin(url, answer.location)
+        raise _Failed(f"more than {self._limits.redirects_max} redirects, the last to {_shown(url)}")
+
+    def _exchange(self, source: Source, url: str, headers: dict[str, str], cookies: httpx.Cookies) -> _Answer:
+        timeout = httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds)
+        try:
+            request = httpx.Request("GET", url, headers=headers, extensions={"timeout": timeout.as_dict()})
+            cookies.set_cookie_header(request)
+            response = self._client(source.allow_private_addresses).send(request, stream=True)
+            try:
+                cookies.extract_cookies(response)
+                return self._answer(response)
+            finally:
+                response.close()
+        except RefusedAddress as error:
+            hint = "allow_private_addresses = true lets this source have it"
+            raise _Failed(f"{error}; {hint}") from error
+        except httpx.TimeoutException as error:
+            raise _Failed(self._slow(error, url)) from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, UnicodeError) as error:
+            passing = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
+            raise _Failed(_say(error, url), passing=passing) from error
+
+    def _answer(self, response: httpx.Response) -> _Answer:
+        if response.status_code == 304 or response.has_redirect_location:
+            moved = response.status_code != 304
+            return _Answer(response=response, location=response.headers["location"] if moved else None)
+        declared = response.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._limits.wire_bytes_max:
+            raise _Failed(f"a body of {int(declared):,} bytes, more than {self._limits.wire_bytes_max:,}")
+        encoding = response.headers.get("content-encoding", "")
+        wire_bytes, body = read_body(response.iter_raw(_PIECE_BYTES), encoding, self._limits)
+        return _Answer(response=response, body=body, wire_bytes=wire_bytes)
+
+    def _fetched(self, url: str, answer: _Answer, elapsed_seconds: float) -> Fetched:
+        response, now = answer.response, self._clock()
+        return Fetched(
+            url=url,
+            status=response.status_code,
+            body=answer.body,
+            content_type=response.headers.get("content-type"),
+            etag=_validator(response, "etag"),
+            last_modified=_validator(response, "last-modified"),
+            wire_bytes=answer.wire_bytes,
+            body_sha256=hashlib.sha256(answer.body).hexdigest(),
+            fetched_at=now,
+            not_modified=response.status_code == 304,
+            elapsed_seconds=elapsed_seconds,
+            retry_after_seconds=retry_after_seconds(response.headers.get("retry-after"), now),
+        )
+
+    def _obey(self, name: str, fetched: Fetched) -> None:
+        """Leave the host alone for as long as it asks."""
+        asked = fetched.retry_after_seconds
+        if fetched.status == 429 or (fetched.status == 503 and asked is not None):
+            seconds = min(HOLD_SECONDS if asked is None else asked, HOLD_SECONDS_MAX)
+            self._host(name).held_until = fetched.fetched_at + timedelta(seconds=seconds)
+
+    def _refuse_held(self, name: str) -> None:
+        seconds = (self._host(name).held_until - self._clock()).total_seconds()
+        if seconds > 0:
+            raise _Failed(f"{name} asked for rest: try again in {seconds:.0f} s", retry_after_seconds=seconds)
+
+    def _host(self, name: str) -> _Host:
+        with self._lock:
+            return self._hosts.setdefault(name, _Host())
+
+    def _client(self, allow_private: bool) -> httpx.Client:
+        """One pool for guarded sources and one for trusted ones: a connection of the latter never serves the former."""
+        with self._lock:
+            if allow_private not in self._clients:
+                backend = CheckedBackend(allow_private=allow_private, resolve=self._resolve, deadline=self._deadline)
+                no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+                self._clients[allow_private] = httpx.Client(
+                    transport=_Transport(backend), trust_env=False, cookies=no_cookies, follow_redirects=False
+                )
+            return self._clients[allow_private]
+
+    def _slow(self, error: httpx.TimeoutException, url: str) -> str:
+        if self._deadline.passed:
+            return f"{_host_of(url)} did not finish within {self._limits.total_seconds:g} s"
+        if isinstance(error, httpx.ConnectTimeout):
+            return f"no connection to {_host_of(url)} within {self._limits.connect_seconds:g} s"
+        return f"nothing came from {_host_of(url)} for {self._limits.read_seconds:g} s"
+
+
+def read_body(chunks: Iterable[bytes], encoding: str, limits: Limits) -> tuple[int, bytes]:
+    """Return (bytes on the wire, unpacked body), holding at most limits.body_bytes_max plus one piece at any time.
+
+    httpx would inflate what the server chose, a gigabyte in one go, so the raw chunks are unpacked here, gzip only.
+    """
+    if encoding.strip().lower() not in ("", "identity", "gzip", "x-gzip"):
+        raise _Failed(f"the body comes as {encoding[:40]!r}, though only gzip was asked for")
+    unpack = _Gzip(limits) if "gzip" in encoding.lower() else _Plain(limits)
+    wire_bytes = 0
+    for chunk in chunks:
+        wire_bytes += len(chunk)
+        if wire_bytes > limits.wire_bytes_max:
+            raise _Failed(f"more than {limits.wire_bytes_max:,} bytes")
+        unpack.feed(chunk)
+    return wire_bytes, unpack.finish()
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """Return the seconds a Retry-After header asks for (RFC 9110, 10.2.3: a number or a date), or None."""
+    text = (value or "").strip()
+    if text.isdecimal():
+        return min(float(text[:12]), HOLD_SECONDS_MAX)
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(0.0, (at - now).total_seconds()), HOLD_SECONDS_MAX)
+
+
+@dataclass(slots=True)
+class _Host:
+    """What politeness has to know of one host."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    free_at: datetime = _LONG_AGO
+    held_until: datetime = _LONG_AGO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    response: httpx.Response
+    body: bytes = b""
+    wire_bytes: int = 0
+    location: str | None = None
+
+
+class _Failed(Exception):
+    """Why an exchange failed, before it is known for which source. `passing`: another attempt may succeed."""
+
+    def __init__(self, reason: str, *, passing: bool = False, retry_after_seconds: float | None = None) -> None:
+        self.reason, self.passing, self.retry_after_seconds = reason, passing, retry_after_seconds
+        super().__init__(reason)
+
+
+class _Plain:
+    """A body that is not packed."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._bytes_max, self._body = limits.body_bytes_max, bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        self._body += chunk
+        if len(self._body) > self._bytes_max:
+            raise _Failed(f"more than {self._bytes_max:,} bytes once unpacked")
+
+    def finish(self) -> bytes:
+        return bytes(self._body)
+
+
+class _Gzip(_Plain):
+    """A gzip body, several members allowed (RFC 1952, 2.2), unpacked piece by piece."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._started = False
+
+    def feed(self, chunk: bytes) -> None:
+        self._started = self._started or bool(chunk)
+        while chunk:
+            if self._member.eof:
+                if chunk[0] != 0x1F:  # no further member: padding, which gzip itself ignores
+                    return
+                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            self._unpack(chunk)
+            chunk = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+
+    def finish(self) -> bytes:
+        if self._started and not self._member.eof:
+            self._unpack(b"")  # all input may be read while a piece of output still waits inside zlib
+        if self._started and not self._member.eof:
+            raise _Failed("the gzip body breaks off", passing=True)
+        return bytes(self._body)
+
+    def _unpack(self, chunk: bytes) -> None:
+        try:
+            piece = self._member.decompress(chunk, _PIECE_BYTES)
+        except zlib.error as error:
+            raise _Failed(f"the gzip body is damaged ({error})", passing=True) from error
+        super().feed(piece)
+
+
+class _Transport(httpx.HTTPTransport):
+    """httpx over our own network backend, which its constructor does not let us name."""
+
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        context: ssl.SSLContext = httpx.create_ssl_context()  # honours SSL_CERT_FILE, for networks with their own CA
+        super().__init__(verify=context)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context, network_backend=backend, max_connections=20, keepalive_expiry=15, retries=0
+        )
+
+
+def _host_of(url: str) -> str:
+    """Return the host of an http(s) URL as politeness keys it. Raises _Failed for any other URL."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError, TypeError) as error:
+        raise _Failed(f"{url[:200]!r} is no URL ({error})") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise _Failed(f"{_shown(url)} is not http or https")
+    return parsed.host
+
+
+def _shown(url: str) -> str:
+    """Return `url` as it may be printed: without a password and without its query."""
+    try:
+        parsed = httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b"")
+    except (httpx.InvalidURL, UnicodeError, TypeError):
+        return repr(url[:200])
+    return str(parsed)[:200]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _validator(response: httpx.Response, name: str) -> str | None:
+    """Return a header to send back next time, or None where it could not be sent as it is."""
+    value: str | None = response.headers.get(name)
+    return value if value and value.isascii() and len(value) <= _VALIDATOR_CHARACTERS_MAX else None
+
+
+def _say(error: Exception, url: str) -> str:
+    """Turn an error of httpx into words."""
+    host = _host_of(url)
+    if isinstance(error, httpx.ConnectError):
+        return f"could not connect to {host}: {_ERRNO.sub('', str(error))}"
+    if isinstance(error, httpx.RemoteProtocolError):
+        return f"the answer of {host} breaks off or is no HTTP ({error})"
+    return f"the exchange with {host} failed: {error or type(error).__name__}"

@@ -1,0 +1,279 @@
+"""The newsletter: messages built from digests and sent once each, every step in the ledger before and after."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from email.header import Header
+from email.utils import format_datetime
+from urllib.parse import quote
+
+from publishers.digest import Digest, render
+from publishers.editions import Catalog, cut, plan, recipients, revision_key, revisions_of
+from publishers.paths import topic_path
+from publishers.transports import Envelope, MailServerDown, Transport, transport_for
+from storage.errors import ConfigError, MailDeferred, MailError, MailRefused
+from storage.ledger import Delivery, DeliveryState, Edition, Ledger
+from storage.model import Revision, TaggedPaper
+from storage.settings import Mail, Settings, Site, Topic
+
+_REVISIONS_MAX = 10  # told in one digest
+_GIVE_UP_AFTER = timedelta(days=5)  # RFC 5321, 4.5.4.1: at least four to five days
+_SUBJECT_CHARACTERS_MAX = 250
+_UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_PARTY = re.compile(r"\s*(?:\"?(?P<name>[^<>\"]*?)\"?\s*<(?P<address>[^<>]*)>|(?P<bare>[^<>\s]*))\s*")
+# RFC 5321 Mailbox without quoted strings and address literals: what goes into a command and a header as it is.
+_MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What became of an edition in one call. In a dry run `sent` counts what would have been sent."""
+
+    edition_id: str
+    sent: int = 0
+    failed: int = 0  # refused for good
+    deferred: int = 0  # still to come: the next call goes on with them
+    skipped: int = 0  # nothing to tell them, or no longer on the list
+    reasons: tuple[str, ...] = ()  # one line for each that failed, was put off or skipped; addresses shortened
+    stopped: bool = False  # the server as a whole was out
+
+
+def send_due(
+    catalog: Catalog, ledger: Ledger, settings: Settings, *, now: datetime, dry_run: bool = False
+) -> tuple[DeliveryReport, ...]:
+    """Cut what is due today and send everything that is still pending, earlier editions first.
+
+    Safe to call again at any time, also after a crash: what was confirmed is never sent twice, what was not is sent,
+    and one message may arrive twice under one Message-ID where a crash came between the server's answer and its
+    confirmation. A dry run stores and sends nothing. Raises MailDeferred where another process is sending, ConfigError.
+    """
+    mail = settings.mail or Mail()
+    topics = [t for t in settings.topic if not mail.topics or t.slug in mail.topics]
+    _sender(mail), _reply_to(mail)  # a mistake in these must show before anything is cut
+    if dry_run:
+        planned = filter(None, [plan(catalog, ledger, topic, mail, now=now) for topic in topics])
+        return _send_all([*ledger.unfinished(), *planned], catalog, ledger, settings, None, now)
+    with ledger.sending(), closing(transport_for(mail, settings.home)) as transport:
+        for topic in topics:
+            cut(catalog, ledger, topic, mail, now=now)
+        return _send_all(ledger.unfinished(), catalog, ledger, settings, transport, now)
+
+
+def send_named(
+    edition_id: str, catalog: Catalog, ledger: Ledger, settings: Settings, *, now: datetime, dry_run: bool = False
+) -> DeliveryReport:
+    """Send what is pending of one edition. Raises MailError where there is none of that name; else as `send_due`."""
+    edition = ledger.edition(edition_id)
+    if not edition:
+        newest = ", ".join(e.edition_id for e in ledger.editions(3)) or "none yet"
+        raise MailError(f"there is no edition {edition_id!r}; the newest: {newest}")
+    if dry_run:
+        return send_edition(edition, catalog, ledger, None, settings=settings, now=now)
+    with ledger.sending(), closing(transport_for(settings.mail or Mail(), settings.home)) as transport:
+        return send_edition(edition, catalog, ledger, transport, settings=settings, now=now)
+
+
+def send_edition(
+    edition: Edition,
+    catalog: Catalog,
+    ledger: Ledger,
+    transport: Transport | None,
+    *,
+    settings: Settings,
+    now: datetime,
+) -> DeliveryReport:
+    """Reserve, send and confirm each pending delivery of an edition; without a transport only say what would happen.
+
+    A refusal for one address does not stop the others; a server that is out stops all, and the next call goes on.
+    """
+    sending = _Sending(edition, catalog, ledger, transport, settings, now)
+    pending = ledger.pending(edition.edition_id)
+    if not pending and not ledger.edition(edition.edition_id):  # planned only
+        pending = tuple(_planned(edition, address) for address in recipients(sending.mail))
+    return sending.all(pending)
+
+
+def build_message(
+    digest: Digest, *, mail: Mail, address: str, edition: Edition, site: Site, message_id: str
+) -> bytes:
+    """Return a whole message (RFC 5322, 2046, 2369, 2919, 3834) with CRLF line ends in 7 bit.
+
+    Same arguments, same bytes. No text can add or end a header. Raises ConfigError where `from` or `reply_to` is no
+    address, MailRefused where `address` is none that a header can carry.
+    """
+    name, sender = _sender(mail)
+    if not _MAILBOX.fullmatch(address):
+        raise MailRefused("not an address that can be written without quoting or SMTPUTF8")
+    answers = _reply_to(mail) or sender
+    headers = [
+        _header("Date", format_datetime(edition.created_at)),
+        _header("From", _phrase("From", name, f"<{sender}>")),
+        _header("To", address),
+        *([_header("Reply-To", answers)] if answers != sender else []),
+        _header("Subject", _words("Subject", digest.subject)),
+        _header("Message-ID", message_id),
+        _header("List-Id", _phrase("List-Id", site.title, f"<{edition.topic}.{sender.rpartition('@')[2]}>")),
+        _header("List-Unsubscribe", f"<mailto:{quote(answers, safe='@')}?subject=unsubscribe>"),
+        _header("List-Archive", f"<{_ascii_url(site.base_url + topic_path(edition.topic))}>"),
+        _header("List-Post", "NO"),
+        _header("Auto-Submitted", "auto-generated"),
+        _header("Precedence", "bulk"),
+        _header("X-Auto-Response-Suppress", "OOF, AutoReply"),
+        _header("Feedback-ID", f"{edition.day:%Y%m%d}:{edition.topic}:daily:paperwire"),
+        _header("Content-Language", "en"),
+        _header("MIME-Version", "1.0"),
+    ]
+    return "".join(headers).encode("ascii") + _alternative(digest, message_id)
+
+
+def message_id(edition: Edition, address: str, *, mail: Mail, site: Site) -> str:
+    """Return the one Message-ID an edition has for an address, however often it is sent; nothing in it tells whom."""
+    domain = _sender(mail)[1].rpartition("@")[2]
+    seed = "\0".join((site.base_url, edition.edition_id, address))
+    digest = hashlib.blake2b(seed.encode(), digest_size=16, person=b"message-id").hexdigest()
+    return f"<{edition.day:%Y%m%d}.{edition.topic}.{digest}@{domain}>"
+
+
+class _Sending:
+    """One edition being sent: its papers and revisions at hand, each different digest rendered once."""
+
+    def __init__(
+        self,
+        edition: Edition,
+        catalog: Catalog,
+        ledger: Ledger,
+        transport: Transport | None,
+        settings: Settings,
+        now: datetime,
+    ) -> None:
+        self.edition, self.ledger, self.transport, self.now = edition, ledger, transport, now
+        self.mail, self.site = settings.mail or Mail(), settings.site
+        self.listed = frozenset(recipients(self.mail))
+        self.topic = next((t for t in settings.topic if t.slug == edition.topic), None)
+        self.papers = _by_id(catalog.papers(edition.paper_ids))
+        self.revisions = {revision_key(r): r for r in revisions_of(catalog, edition)}
+        self.rendered: dict[tuple[tuple[str, ...], int], Digest] = {}
+
+    def all(self, pending: Sequence[Delivery]) -> DeliveryReport:
+        """Deliver each of `pending` and count what became of them."""
+        report = DeliveryReport(edition_id=self.edition.edition_id)
+        for number, delivery in enumerate(pending):
+            try:
+                report = self._counted(report, delivery)
+            except MailServerDown as error:
+                left = len(pending) - number
+                return replace(report, deferred=report.deferred + left, reasons=(*report.reasons, str(error)), stopped=True)
+        return report
+
+    def _counted(self, report: DeliveryReport, delivery: Delivery) -> DeliveryReport:
+        try:
+            reason = self._deliver(delivery)
+            if reason is None:
+                return replace(report, sent=report.sent + 1)
+            counted = replace(report, skipped=report.skipped + 1)
+        except MailServerDown:
+            raise
+        except MailDeferred as error:
+            reason, counted = str(error), replace(report, deferred=report.deferred + 1)
+        except MailRefused as error:
+            reason, counted = str(error), replace(report, failed=report.failed + 1)
+        return replace(counted, reasons=(*report.reasons, _about(delivery.address, reason)))
+
+    def _deliver(self, delivery: Delivery) -> str | None:
+        """Send one message; return why it was skipped, or None. Raises MailError, after the ledger knows of it."""
+        skip = self._not_wanted(delivery)
+        composed = None if skip else self._compose(delivery)
+        if composed is None:
+            reason = skip or "all of it was mailed before"
+            self._skip(delivery, reason)
+            return reason
+        digest, contents = composed
+        mid = delivery.message_id or message_id(self.edition, delivery.address, mail=self.mail, site=self.site)
+        content = build_message(
+            digest, mail=self.mail, address=delivery.address, edition=self.edition, site=self.site, message_id=mid
+        )
+        if self.transport:
+            self._reserve_send_confirm(delivery, self.transport, content, mid, contents, digest.more)
+        return None
+
+    def _reserve_send_confirm(
+        self, delivery: Delivery, transport: Transport, content: bytes, mid: str, contents: tuple[str, ...], more: int
+    ) -> None:
+        key = (delivery.edition_id, delivery.address)
+        sender = _sender(self.mail)[1]
+        self.ledger.reserve(*key, message_id=mid, contents=contents, more=more, now=self.now)
+        try:
+            transport.send(
+                content,
+                Envelope(sender=sender, address=delivery.address, day=self.edition.day, topic=self.edition.topic),
+            )
+        except MailServerDown as error:
+            self.ledger.fail(*key, reason=str(error), permanent=False)
+            raise
+        except MailDeferred as error:
+            since = delivery.reserved_at or self.now
+            if self.now - since < _GIVE_UP_AFTER:
+                self.ledger.fail(*key, reason=str(error), permanent=False)
+                raise
+            self.ledger.fail(*key, reason=f"given up after {delivery.attempts + 1} attempts: {error}", permanent=True)
+            raise MailRefused(f"given up after {delivery.attempts + 1} attempts: {error}") from error
+        except MailRefused as error:
+            self.ledger.fail(*key, reason=str(error), permanent=True)
+            raise
+        self.ledger.confirm(*key, now=self.now)
+
+    def _not_wanted(self, delivery: Delivery) -> str | None:
+        if delivery.address not in self.listed:
+            return "no longer on the list"
+        return None if self.topic else f"the topic {self.edition.topic} is no longer configured"
+
+    def _skip(self, delivery: Delivery, reason: str) -> None:
+        if not self.transport:
+            return
+        if delivery.state is DeliveryState.DUE:
+            self.ledger.skip(delivery.edition_id, delivery.address, reason=reason)
+        else:
+            self.ledger.fail(delivery.edition_id, delivery.address, reason=reason, permanent=True)
+
+    def _compose(self, delivery: Delivery) -> tuple[Digest, tuple[str, ...]] | None:
+        """Return the digest for one address and what it tells; None where nothing is left to tell.
+
+        What was reserved once is told again as it was, so that a second copy is a copy.
+        """
+        if delivery.state is DeliveryState.RESERVED:
+            contents, more = delivery.contents, delivery.more
+        else:
+            contents, more = self._fresh(delivery.address)
+        known = tuple(key for key in contents if key in self.papers or key in self.revisions)
+        if not known:
+            return None
+        digest = self._render(known, more)
+        revisions = tuple(key for key in known if key in self.revisions)
+        return digest, (*digest.papers, *revisions)
+
+    def _fresh(self, address: str) -> tuple[tuple[str, ...], int]:
+        """Return what of the edition is new to an address, as much as one digest holds, and how much is left over."""
+        names = {p: {p, *tagged.paper.aliases} for p, tagged in self.papers.items()}
+        keys = [*set().union(*names.values()), *self.revisions, *(r.paper.paper_id for r in self.revisions.values())]
+        told = self.ledger.already_mailed(address, keys)
+        papers = [p for p in self.edition.paper_ids if p in names and told.isdisjoint(names[p])]
+        revisions = [k for k, r in self.revisions.items() if k not in told and r.paper.paper_id in told]
+        more = len(papers) + self.edition.total - len(self.edition.paper_ids) - self.mail.papers_max
+        return (*papers[: self.mail.papers_max], *revisions[:_REVISIONS_MAX]), max(0, more)
+
+    def _render(self, contents: tuple[str, ...], more: int) -> Digest:
+        if not self.topic:
+            raise ConfigError(f"the topic {self.edition.topic!r} is not configured")
+        if (contents, more) not in self.rendered:
+            papers: list[TaggedPaper] = [self.papers[key] for key in contents if key in self.papers]
+            revisions: list[Revision] = [self.revisions[key] for key in contents if key in self.revisions]
+            self.rendered[contents, more] = render(
+                self.edition, papers, revisions, site=self.site, topic=self.topic, more=more
+            )
+        return self.rendered[contents, more]

@@ -1,0 +1,223 @@
+"""The site's HTML pages: each function returns the bytes of one page, made from the data alone.
+
+Links are relative, so a site works from any folder and from file://; only the canonical link and the page for unknown
+addresses need to know where the site lives. Pages work without scripts and load nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import resources
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from publishers import page_models as show
+from publishers.citation import bibtex, landing_url, meta_tags, schema_org
+from publishers.life import life
+from publishers.names import category_name, license_name
+from publishers.paths import FEED_FORMATS, day_path, feed_path, paper_path, revisions_path, topic_path
+from publishers.readable import paragraphs, readable, summary
+from storage.model import Revision, Sighting, TaggedPaper
+from storage.settings import Topic
+from storage.text import safe_url
+
+ALL = "all"  # the slug of the feeds that carry every topic
+OPML_PATH = "feeds.opml"
+_FORMAT_NAMES = {"atom": "Atom", "rss": "RSS", "json": "JSON Feed"}
+_LEAD_CARDS_MAX = 42  # with 240 characters of abstract each: a front page of 60 to 100 kB
+_LEAD_SUMMARY_CHARACTERS = 240
+_TRENDING_MAX = 5
+_DAYS_OPEN, _DAYS_MAX = 10, 60
+_DAY_FULL_CARDS_MAX = 250  # beyond it a day's cards go without their abstracts, to stay under 400 kB
+_DAY_SUMMARY_CHARACTERS = 200
+_TOPIC_SUMMARY_CHARACTERS = 240
+_TOPIC_FULL_CARDS_MAX = 300
+_REVISIONS_MAX = 30
+_AUTHORS_OPEN = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSite:
+    """What every page says about the site; `base_url` ends in a slash."""
+
+    title: str
+    base_url: str
+    description: str
+    topics: tuple[Topic, ...]
+
+
+def index_page(
+    site: PageSite,
+    *,
+    latest_day: date | None,
+    papers: Sequence[TaggedPaper],
+    days: Sequence[tuple[date, int]],
+    topic_counts: Mapping[str, int],
+    trending: Sequence[TaggedPaper],
+) -> bytes:
+    """Return the front page: what trends, the latest day's `papers` by topic, the topics and the earlier `days`.
+
+    `papers` are all of the latest day, which decides how many are shown; `days` and `topic_counts` count the archive.
+    """
+    sections = show.lead_sections(
+        papers, site.topics, root="", summary_max=_LEAD_SUMMARY_CHARACTERS, cards_max=_LEAD_CARDS_MAX
+    )
+    return _render(
+        "index.html.j2",
+        site,
+        path="index.html",
+        latest_day=latest_day,
+        count=len(papers),
+        in_topics=sum(bool(tagged.tags) for tagged in papers),
+        sections=sections,
+        opml_href=OPML_PATH,
+        revisions_href=revisions_path(ALL),
+        day_href=day_path(latest_day) if latest_day else "",
+        trending=[show.card(t, site.topics, root="", summary_max=0) for t in trending[:_TRENDING_MAX]],
+        topics=[
+            (topic, topic_path(topic.slug), today, topic_counts.get(topic.slug, 0), _feeds(topic.slug, "")[:3])
+            for topic, today in _with_today(site.topics, papers)
+        ],
+        days=show.day_lines(days[:_DAYS_MAX], root=""),
+        days_open=_DAYS_OPEN,
+        feeds=_feeds(ALL, ""),
+        alternates=_alternates(ALL, site.title, ""),
+    )
+
+
+def topic_page(
+    site: PageSite, topic: Topic, papers: Sequence[TaggedPaper], *, total: int, revisions: Sequence[Revision]
+) -> bytes:
+    """Return the page of a topic: its query, its feeds, `papers` by day (of `total`) and its newest `revisions`."""
+    summary_max = _TOPIC_SUMMARY_CHARACTERS if len(papers) <= _TOPIC_FULL_CARDS_MAX else 0
+    return _render(
+        "topic.html.j2",
+        site,
+        path=topic_path(topic.slug),
+        topic=topic,
+        shown=len(papers),
+        total=total,
+        sections=show.days_grouped(papers, site.topics, root="../", summary_max=summary_max, topic=topic.slug),
+        changes=show.changes(revisions[:_REVISIONS_MAX], root="../"),
+        feeds=_feeds(topic.slug, "../"),
+        feed_url=f"{site.base_url}{feed_path(topic.slug, 'atom')}",
+        revisions_href=f"../{revisions_path(topic.slug)}",
+        alternates=[
+            *_alternates(topic.slug, f"{site.title}: {topic.title}", "../"),
+            (FEED_FORMATS["atom"], f"{site.title}: {topic.title}, revisions", f"../{revisions_path(topic.slug)}"),
+        ],
+    )
+
+
+def day_page(
+    site: PageSite, day: date, papers: Sequence[TaggedPaper], *, previous: date | None, next_day: date | None
+) -> bytes:
+    """Return the page of a day: every paper once, under its first topic, the rest by primary category."""
+    summary_max = _DAY_SUMMARY_CHARACTERS if len(papers) <= _DAY_FULL_CARDS_MAX else 0
+    return _render(
+        "day.html.j2",
+        site,
+        path=day_path(day),
+        day=day,
+        count=len(papers),
+        in_topics=sum(bool(tagged.tags) for tagged in papers),
+        sections=show.day_sections(papers, site.topics, root="../", summary_max=summary_max),
+        previous=(previous, f"../{day_path(previous)}") if previous else None,
+        next=(next_day, f"../{day_path(next_day)}") if next_day else None,
+    )
+
+
+def paper_page(
+    site: PageSite, paper: TaggedPaper, revisions: Sequence[Revision], sightings: Sequence[Sighting]
+) -> bytes:
+    """Return the page of a paper: what it says, why it is here, where to read it, how to cite it and its life.
+
+    `revisions` and `sightings` are oldest first.
+    """
+    known = paper.paper
+    path = paper_path(known.paper_id)
+    abstract = paragraphs(known.abstract)
+    return _render(
+        "paper.html.j2",
+        site,
+        path=path,
+        paper=known,
+        title=readable(known.title),
+        description=summary(known.abstract, 200) or readable(known.title),
+        day=show.day_of(known),
+        day_href=f"../{day_path(show.day_of(known))}" if known.announced_at else None,
+        authors=[readable(name) for name in known.authors],
+        authors_open=_AUTHORS_OPEN,
+        abstract=abstract,
+        categories=[(category_name(code), code) for code in known.categories],
+        tags=show.known_tags(paper, site.topics, root="../"),
+        links=show.paper_links(known),
+        landing=landing_url(known),
+        license=_license(known.license_url),
+        events=life(known, revisions, sightings),
+        sightings=sightings,
+        bibtex=bibtex(known),
+        meta_tags=meta_tags(known),
+        schema=schema_org(known, page_url=f"{site.base_url}{path}", abstract="\n\n".join(abstract)),
+    )
+
+
+def not_found_page(site: PageSite) -> bytes:
+    """Return the page for unknown addresses. It is served at any depth, so its links start at the site's own path."""
+    return _render("404.html.j2", site, path="404.html", root=urlsplit(site.base_url).path or "/")
+
+
+def static_files() -> dict[str, bytes]:
+    """Return what pages load besides themselves, by path within the site, in a fixed order."""
+    folder = resources.files("publishers") / "static"
+    files = sorted((f for f in folder.iterdir() if f.is_file()), key=lambda f: f.name)
+    return {f"static/{f.name}": f.read_bytes() for f in files}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("publishers", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["long_day"] = show.long_day
+    environment.filters["short_day"] = show.short_day
+    environment.filters["plain_day"] = show.plain_day
+    environment.globals["counted"] = show.counted
+    return environment
+
+
+def _render(template: str, site: PageSite, *, path: str, root: str | None = None, **values: object) -> bytes:
+    depth = "../" * path.count("/") if root is None else root
+    text = _environment().get_template(template).render(site=site, path=path, root=depth, **values)
+    return text.encode()
+
+
+def _feeds(slug: str, root: str) -> list[show.Link]:
+    return [show.Link(text=_FORMAT_NAMES[f], href=f"{root}{feed_path(slug, f)}") for f in FEED_FORMATS]
+
+
+def _alternates(slug: str, title: str, root: str) -> list[tuple[str, str, str]]:
+    """Return type, title and address of each feed, for <link rel=alternate>."""
+    return [
+        (kind, f"{title} ({_FORMAT_NAMES[extension]})", f"{root}{feed_path(slug, extension)}")
+        for extension, kind in FEED_FORMATS.items()
+    ]
+
+
+def _with_today(topics: Sequence[Topic], papers: Sequence[TaggedPaper]) -> list[tuple[Topic, int]]:
+    today = show.count_by_topic(papers)
+    return [(topic, today.get(topic.slug, 0)) for topic in topics]
+
+
+def _license(url: str | None) -> show.Link | None:
+    href = safe_url(url)
+    return show.Link(text=license_name(href), href=href) if href else None

@@ -1,0 +1,52 @@
+"""Text as readers see it: TeX as Unicode, one normal form, nothing invisible that moves other text.
+
+The archive keeps what sources wrote; feeds, pages and mail show this. No function here raises, whatever it is given.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+
+from publishers.tex import text_of_tex
+from storage.text import accept
+
+# Bidirectional controls (UAX #9) reorder what follows them and titles stand beside other text; the rest is invisible:
+# zero-width space and joiner, soft hyphen, byte order mark, interlinear notes, tag characters.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_SENTENCE_END = re.compile(r"[.!?…][)\]”’\"']*(?=\s)")
+
+
+@functools.lru_cache(maxsize=8_192)
+def readable(text: str) -> str:
+    """Return `text` on one line: TeX as Unicode, NFC, no control or invisible characters, single spaces."""
+    bare = _INVISIBLE.sub("", accept(text))
+    return unicodedata.normalize("NFC", " ".join(text_of_tex(bare).split()))
+
+
+def paragraphs(text: str) -> tuple[str, ...]:
+    """Return the paragraphs of `text`, each readable; a blank line parts two, a single line end is a space."""
+    return tuple(p for p in map(readable, _BLANK_LINE.split(accept(text))) if p)
+
+
+def summary(text: str, characters_max: int) -> str:
+    """Return the beginning of `text` in at most `characters_max` characters, cut after a sentence or a word with …"""
+    whole = " ".join(paragraphs(text))
+    if len(whole) <= characters_max:
+        return whole
+    head = whole[: max(0, characters_max - 1)]  # room for the ellipsis
+    ends = [found.end() for found in _SENTENCE_END.finditer(head[:-1])]
+    if ends and ends[-1] >= characters_max // 2:
+        return f"{head[: ends[-1]]} …"
+    word = head if whole[len(head)].isspace() else head.rpartition(" ")[0] or _whole_characters(head)
+    return f"{word.rstrip(' ,;:–—-(')}…"[:characters_max]
+
+
+def _whole_characters(head: str) -> str:
+    """Drop a last character whose combining marks may have been cut off."""
+    return head[:-1]

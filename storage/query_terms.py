@@ -1,0 +1,319 @@
+"""What a query means: each kind of term, once as SQL over `papers` and once as Python over one Paper.
+
+The two agree (tests/test_queries_mean_what_they_say.py). SQL finds papers; Python says why a paper was found.
+Conditions use core functions only, so that they run on DuckDB 1.5 and 2.0, and plain substring search, no regexp:
+`title_words` and `abstract_words` are columns of WORDS_SQL, or of any relation that computes the same.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+from storage.model import Paper
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Any of `needles` stands in the title or abstract."""
+
+    fields: tuple[str, ...]
+    needles: tuple[str, ...]  # in normal text: " fine tuning ", or " quantiz" for a prefix
+    label: str  # the term as the reader wrote it, without quotes and star
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Any of `needles` stands in the authors, categories, sources or ids."""
+
+    field: str
+    needles: tuple[str, ...]
+    label: str  # the term as the reader wrote it, field and all; so below
+
+
+@dataclass(frozen=True, slots=True)
+class InTopic:
+    """The paper has the topic `slug`."""
+
+    slug: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A count lies in low..high, both included; an unknown count lies nowhere."""
+
+    field: str
+    low: int
+    high: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something is known of the paper (`wanted`), or is not."""
+
+    field: str
+    wanted: bool
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The paper's day is `on`, or `days` before asking where that is None, or later (`since`) or earlier.
+
+    Its day is the one its source announced it for, else the UTC day it was first seen.
+    """
+
+    since: bool
+    on: date | None
+    days: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Every part holds."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one part holds."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold."""
+
+    part: Node
+
+
+Node = Words | Listed | InTopic | Between | Fact | Day | And | Or | Not
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A WHERE clause with `?` in it, and the values for them in order."""
+
+    where: str
+    params: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A paper, the topics it has, and the time of asking (aware UTC)."""
+
+    paper: Paper
+    topics: frozenset[str]
+    now: datetime
+
+
+def condition(node: Node, now: datetime) -> Condition:
+    """Return what `node` asks of a row of WORDS_SQL. It is true or false, never NULL, so that NOT of it is sound."""
+    match node:
+        case Words():
+            return _contains(node.fields, node.needles)
+        case Listed():
+            return _contains((node.field,), node.needles)
+        case InTopic():
+            return Condition("paper_id IN (SELECT paper_id FROM paper_topics WHERE topic = ?)", (node.slug,))
+        case Between():
+            return Condition(f"coalesce({_COUNTS[node.field][0]} BETWEEN ? AND ?, false)", (node.low, node.high))
+        case Fact():
+            return Condition(f"{'' if node.wanted else 'NOT '}{_FACTS[node.field][0]}", ())
+        case Day():
+            return _day_condition(node, now)
+        case And():
+            return _joined(" AND ", [condition(part, now) for part in node.parts])
+        case Or():
+            return _joined(" OR ", [condition(part, now) for part in node.parts])
+        case Not():
+            inner = condition(node.part, now)
+            return Condition(f"NOT ({inner.where})", inner.params)
+
+
+def found(node: Node, asked: Asked) -> tuple[str, ...] | None:
+    """Return the positive terms that bring the paper to `node`, or None where it does not belong there."""
+    paper = asked.paper
+    match node:
+        case Words():
+            return _found_words(node, paper)
+        case Listed():
+            text = _TEXTS[node.field][1](paper)
+            holds = any(needle in text for needle in node.needles)
+        case InTopic():
+            holds = node.slug in asked.topics
+        case Between():
+            count = _COUNTS[node.field][1](paper)
+            holds = count is not None and node.low <= count <= node.high
+        case Fact():
+            holds = _FACTS[node.field][1](paper) is node.wanted
+        case Day():
+            day, bound = paper.announced_on or paper.first_seen_at.astimezone(UTC).date(), _bound(node, asked.now)
+            holds = day >= bound if node.since else day <= bound
+        case And():
+            return _found_all(node.parts, asked)
+        case Or():
+            branches = [reasons for part in node.parts if (reasons := found(part, asked)) is not None]
+            return tuple(reason for reasons in branches for reason in reasons) if branches else None
+        case Not():
+            return () if found(node.part, asked) is None else None
+    return (node.label,) if holds else None
+
+
+def topics_of(node: Node) -> frozenset[str]:
+    """Return the slugs that `node` asks for by topic:."""
+    match node:
+        case InTopic():
+            return frozenset([node.slug])
+        case Not():
+            return topics_of(node.part)
+        case And() | Or():
+            return frozenset().union(*map(topics_of, node.parts))
+        case _:
+            return frozenset()
+
+
+# TeX that only shapes letters: accents (Schr\"odinger), font commands (\emph{..}), soft hyphens (\-). RE2 and `re` read
+# it alike. Four abstracts in a hundred on arXiv spell a letter so.
+_TEX = (
+    r"""\{?\\(?:["'`^~=.]\{?\\?|[cvHukrdb]\{)([A-Za-z])\}?\}?"""
+    r"|\\(?:emph|text(?:bf|it|rm|sc|sf|tt)|math(?:bb|bf|cal|frak|it|rm|scr|sf)|em|bf|it|tt)\b|\\-"
+)
+_TEX_PATTERN = re.compile(_TEX, re.ASCII)
+_BREAKS = re.compile(r"[\W_]+")
+# A letter that no name has stands between two authors, so that a phrase never runs from one name into the next.
+_NAME_BREAK = " ꙮ "
+
+
+@lru_cache(maxsize=4096)
+def normal_text(text: str) -> str:
+    """Return `text` as words for comparison: lower case, no diacritics, one space between and around them.
+
+    A word is a run of letters and digits, so `fine-tuning` is two. TeX accents count as accents. The same as
+    `normal_sql` for every character of Unicode 14.
+    """
+    if "\\" in text:
+        text = _TEX_PATTERN.sub(r"\1", text)
+    return f" {_BREAKS.sub(' ', fold(text)).strip(' ')} "
+
+
+def fold(text: str) -> str:
+    """Return `text` in lower case without diacritics, as DuckDB's lower(strip_accents(text)) does."""
+    if not text.isascii():
+        parts = (c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c)[0] != "M")
+        # Python gives the last sigma of a word a letter of its own; DuckDB does not.
+        text = unicodedata.normalize("NFC", "".join(parts)).replace("Σ", "σ")
+    return text.lower()
+
+
+def normal_sql(expression: str) -> str:
+    """Return the SQL that does to the text `expression` what `normal_text` does."""
+    tex = _TEX.replace("'", "''")
+    shaped = f"CASE WHEN contains({expression}, '\\') THEN regexp_replace({expression}, '{tex}', '\\1', 'g')"
+    folded = f"lower(strip_accents({shaped} ELSE {expression} END))"
+    return rf"(' ' || trim(regexp_replace({folded}, '[^\pL\pN]+', ' ', 'g')) || ' ')"
+
+
+def _joined_sql(column: str, separator: str) -> str:
+    return f"coalesce(array_to_string({column}, '{separator}'), '')"
+
+
+def _listed_sql(column: str) -> str:
+    return f"('|' || lower(strip_accents({_joined_sql(column, '|')})) || '|')"
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return f"|{fold('|'.join(values))}|"
+
+
+WORDS_SQL = f"SELECT *, {normal_sql('title')} AS title_words, {normal_sql('abstract')} AS abstract_words FROM papers"
+# Where text is looked for: the SQL expression, and the same of a Paper.
+_TEXTS: dict[str, tuple[str, Callable[[Paper], str]]] = {
+    "title": ("title_words", lambda p: normal_text(p.title)),
+    "abstract": ("abstract_words", lambda p: normal_text(p.abstract)),
+    "author": (normal_sql(_joined_sql("authors", _NAME_BREAK)), lambda p: normal_text(_NAME_BREAK.join(p.authors))),
+    "category": (_listed_sql("categories"), lambda p: _listed(p.categories)),
+    "source": (_listed_sql("sources"), lambda p: _listed(p.sources)),
+    "id": (_listed_sql("aliases"), lambda p: _listed(p.aliases)),
+}
+_COUNTS: dict[str, tuple[str, Callable[[Paper], int | None]]] = {
+    "votes": ("upvotes", lambda p: p.upvotes),
+    "comments": ("comment_count", lambda p: p.comment_count),
+    "stars": ("stars", lambda p: p.stars),
+    "version": ("version", lambda p: p.version),
+}
+_FACTS: dict[str, tuple[str, Callable[[Paper], bool]]] = {
+    "code": ("(code_url IS NOT NULL)", lambda p: p.code_url is not None),
+    "published": (
+        "(doi IS NOT NULL OR journal_ref IS NOT NULL)",
+        lambda p: p.doi is not None or p.journal_ref is not None,
+    ),
+    "withdrawn": ("coalesce(withdrawn, false)", lambda p: p.withdrawn),
+    "trending": ("(trending_on IS NOT NULL)", lambda p: p.trending_on is not None),
+}
+TEXT_FIELDS, COUNT_FIELDS, FACT_FIELDS = tuple(_TEXTS), tuple(_COUNTS), tuple(_FACTS)
+
+
+def _contains(fields: tuple[str, ...], needles: tuple[str, ...]) -> Condition:
+    tests = [Condition(f"contains({_TEXTS[field][0]}, ?)", (needle,)) for field in fields for needle in needles]
+    return _joined(" OR ", tests)
+
+
+def _joined(operator: str, parts: list[Condition]) -> Condition:
+    """Join conditions as a balanced tree: DuckDB limits how deep an expression may nest."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    left, right = _joined(operator, parts[:half]), _joined(operator, parts[half:])
+    return Condition(f"({left.where}{operator}{right.where})", left.params + right.params)
+
+
+def _day_condition(day: Day, now: datetime) -> Condition:
+    """Compare dates with dates and instants with milliseconds: a cast between them would ask for a time zone."""
+    bound = _bound(day, now)
+    if day.since:
+        where = "coalesce(announced_on >= ?, epoch_ms(first_seen_at) >= ?)"
+        return Condition(where, (bound, _milliseconds(bound)))
+    where = "coalesce(announced_on <= ?, epoch_ms(first_seen_at) < ?)"
+    return Condition(where, (bound, _milliseconds(bound + timedelta(days=1))))
+
+
+def _bound(day: Day, now: datetime) -> date:
+    return day.on or now.astimezone(UTC).date() - timedelta(days=day.days)
+
+
+def _milliseconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+
+
+def _found_words(term: Words, paper: Paper) -> tuple[str, ...] | None:
+    """Return the words as the paper has them, spelled as in the query as far as that goes: LLM, LLMs, quantization."""
+    for field in term.fields:
+        text = _TEXTS[field][1](paper)
+        for needle in term.needles:
+            start = text.find(needle)
+            if start < 0:
+                continue
+            words = text[start + 1 : text.index(" ", start + len(needle) - 1)]
+            plain = normal_text(term.label).strip(" ")
+            return (term.label + words[len(plain) :] if words.startswith(plain) else words,)
+    return None
+
+
+def _found_all(parts: tuple[Node, ...], asked: Asked) -> tuple[str, ...] | None:
+    reasons: list[str] = []
+    for part in parts:
+        more = found(part, asked)
+        if more is None:
+            return None
+        reasons += more
+    return tuple(reasons)
