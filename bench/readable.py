@@ -50,7 +50,7 @@ def measure(label: str, texts: list[str], examples: int) -> None:
     clean = sum(bool(residue(r)) for r in rendered) - len(left)
     share = 100 * len(left) / max(1, len(bearing))
     print(f"{label:10} {len(texts):7,} {len(bearing):7,} {len(left):8,} {share:7.2f} % {clean:10,} {rate:9,.0f}/s")
-    for before, after in random.Random(7).sample(left, min(examples, len(left))):  # noqa: S311
+    for _before, after in random.Random(7).sample(left, min(examples, len(left))):  # noqa: S311
         place = RESIDUE.search(after)
         start = max(0, place.start() - 60) if place else 0
         print(f"   LEFT {residue(after)!r}: {after[start : start + 140]}")

@@ -2,7 +2,7 @@
 
     python bench/screenshots.py OUT PAGE [PAGE…]
 
-PAGE is an HTML file or an http(s) URL. Prints a table: page, width, scheme, height, overflow in px, layout shift, bytes.
+PAGE is an HTML file or an http(s) URL. Prints a table: height and overflow in px, layout shift, bytes of the page.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no Chromium found; install one or name it in PAPERWIRE_CHROMIUM", file=sys.stderr)
         return 2
     given.out.mkdir(parents=True, exist_ok=True)
-    rows = [("page", "width", "scheme", "height", "overflow", "shift", "bytes")]
+    rows: list[tuple[str, ...]] = [("page", "width", "scheme", "height", "overflow", "shift", "bytes")]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         for page in given.pages:

@@ -46,7 +46,7 @@ _FEED_ROOTS = (b"rss", b"rdf", b"feed")
 EXTRA = (
     "arxiv_announce_type",
     "arxiv_doi",
-    "arxiv_journal_ref",
+    "arxiv_journal_reference",
     "rights",
     "dc_identifier",
     "dc_source",
@@ -124,8 +124,8 @@ def _xml_feed(body: bytes, content_type: str | None) -> dict[str, Any]:
         "version": parsed.get("version") or "",
         "bozo": _damage(error) if error else None,
         "problem": f"the feed breaks off after {count} entries: {missing}" if missing else None,
-        "updated": _when(parsed.feed.get("updated_parsed")),
-        "published": _when(parsed.feed.get("published_parsed")),
+        "updated": _when(dict.get(parsed.feed, "updated_parsed")),
+        "published": _when(dict.get(parsed.feed, "published_parsed")),
         "entries": [_entry(e) for e in parsed.entries],
     }
 
@@ -185,8 +185,8 @@ def _entry(entry: Any) -> dict[str, Any]:
         "links": [_link(link) for link in entry.get("links") or () if link.get("href")],
         "authors": _names(entry.get("authors") or (), entry.get("author")),
         "tags": _texts(tag.get("term") for tag in entry.get("tags") or ()),
-        "published": _when(entry.get("published_parsed")),
-        "updated": _when(entry.get("updated_parsed")),
+        "published": _when(dict.get(entry, "published_parsed")),
+        "updated": _when(dict.get(entry, "updated_parsed")),  # entry.get would fall back to the other one
         "extra": [(name, text) for name in EXTRA if (text := _text(entry.get(name)))],
     }
 

@@ -6,6 +6,7 @@ gets a fresh one. RSS 0.9x/1.0/2.0, Atom and JSON Feed all come back as one type
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,7 +112,7 @@ class Parser:
         """Send one request and return its answer. Raises ParseError where the child does not live to give it."""
         child = self._running()
         killed = threading.Event()
-        timer = threading.Timer(_wall_seconds(self._limits), lambda: (killed.set(), child.kill()))
+        timer = threading.Timer(_wall_seconds(self._limits), _kill, (child, killed))
         timer.daemon = True
         timer.start()
         try:
@@ -125,7 +126,8 @@ class Parser:
                 self._stop()
 
     def _talk(self, child: subprocess.Popen[bytes], ask: bytes, body: bytes) -> bytes:
-        assert child.stdin is not None and child.stdout is not None  # noqa: S101 both are pipes
+        if child.stdin is None or child.stdout is None:
+            raise EOFError
         for frame in (ask, body):
             child.stdin.write(len(frame).to_bytes(_LENGTH_BYTES, "big"))
             child.stdin.write(frame)
@@ -141,7 +143,7 @@ class Parser:
         if self._child is not None and self._child.poll() is None:
             return self._child
         self._stop()
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the child
         limits = (str(self._limits.parse_memory_bytes), str(self._limits.parse_cpu_seconds))
         # Run by its path and with -P: a feedparser.py in the current folder must not be what gets imported.
         self._child = subprocess.Popen(  # noqa: S603 our own interpreter and script
@@ -168,7 +170,7 @@ class Parser:
         code = child.wait()
         if slow:
             return f"parsing it takes more than {_wall_seconds(self._limits):g} s"
-        if code == -24:  # SIGXCPU
+        if code == -signal.SIGXCPU:
             return f"parsing it takes more than {self._limits.parse_cpu_seconds} s of CPU"
         return f"the parser died on it (status {code}{self._last_words()})"
 
@@ -184,6 +186,11 @@ class Parser:
 def _wall_seconds(limits: Limits) -> float:
     """How long a parse may take by the clock: the CPU limit ends it first, unless the machine is very busy."""
     return 5.0 + 3.0 * limits.parse_cpu_seconds
+
+
+def _kill(child: subprocess.Popen[bytes], killed: threading.Event) -> None:
+    killed.set()
+    child.kill()
 
 
 def _exactly(pipe: IO[bytes], size: int) -> bytes:

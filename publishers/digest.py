@@ -23,10 +23,11 @@ from storage.text import safe_url
 
 HTML_BYTES_MAX = 80_000  # Gmail cuts a message off at 102 kB, quoted-printable and all
 TEXT_COLUMNS = 72
-_SUMMARY_CHARACTERS = (420, 240, 120)  # of each abstract, as far as there is room
+_SUMMARY_CHARACTERS = (320, 200, 120)  # of each abstract, as far as there is room
 _TITLE_CHARACTERS_MAX = 300
 _REASON_CHARACTERS_MAX = 120
-_PREHEADER_CHARACTERS_MAX = 130  # more than any inbox list shows
+_PREHEADER_CHARACTERS_MAX = 150  # more than any inbox list shows
+_PREHEADER_TITLE_CHARACTERS = 70
 _DOTTED_CODE = re.compile(r"(?<![\w.-])[a-z-]+\.[A-Za-z-]+(?![\w-])")
 
 
@@ -144,7 +145,8 @@ def _count(papers: Sequence[TaggedPaper], revisions: Sequence[Revision], more: i
 
 def _preheader(papers: Sequence[TaggedPaper], revisions: Sequence[Revision], more: int) -> str:
     """Name as many titles as an inbox shows, and how many follow."""
-    titles = [_short(readable(p.title), 90) for p in (*(t.paper for t in papers), *(r.paper for r in revisions))]
+    told = [t.paper for t in papers] or [r.paper for r in revisions]
+    titles = [_short(readable(paper.title), _PREHEADER_TITLE_CHARACTERS) for paper in told]
     named = titles[:1]
     for title in titles[1:]:
         if len(" · ".join([*named, title])) > _PREHEADER_CHARACTERS_MAX:

@@ -39,9 +39,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What became of one field; `parts` is empty where the two texts are too long to compare."""
+    """What became of one field; `parts` is empty where the two texts are too long to compare.
+
+    `between` stands between the parts: a space between words, a comma between names.
+    """
 
     label: str
+    between: str
     parts: tuple[Part, ...]
 
 
@@ -81,10 +85,7 @@ def life(paper: Paper, revisions: Sequence[Revision], sightings: Sequence[Sighti
 
 def word_diff(before: str, after: str) -> tuple[Part, ...]:
     """Return what changed from `before` to `after`, word by word, with a little context; () where it is too long."""
-    old, new = before.split(), after.split()
-    if max(len(old), len(new)) > _WORDS_MAX:
-        return ()
-    return tuple(_parts(old, new))
+    return _diff(before.split(), after.split(), " ")
 
 
 def _by_kind(sightings: Sequence[Sighting]) -> dict[Announcement, deque[Sighting]]:
@@ -131,13 +132,13 @@ def _revised(paper: Paper, before: Paper | None, changed: tuple[str, ...]) -> tu
 
 def _changes(before: Paper, after: Paper) -> Iterator[Change]:
     fields = (
-        ("Title", readable(before.title), readable(after.title)),
-        ("Authors", ", ".join(map(readable, before.authors)), ", ".join(map(readable, after.authors))),
-        ("Abstract", readable(before.abstract), readable(after.abstract)),
+        ("Title", readable(before.title).split(), readable(after.title).split(), " "),
+        ("Authors", list(map(readable, before.authors)), list(map(readable, after.authors)), ", "),
+        ("Abstract", readable(before.abstract).split(), readable(after.abstract).split(), " "),
     )
-    for label, old, new in fields:
-        if old.split() != new.split() and old and new:
-            yield Change(label=label, parts=word_diff(old, new))
+    for label, old, new, between in fields:
+        if old and new and old != new:
+            yield Change(label=label, between=between, parts=_diff(old, new, between))
 
 
 def _listed(by: Sighting) -> tuple[str, str]:
@@ -155,16 +156,22 @@ def _names(categories: Sequence[str]) -> str:
     return ", ".join(category_name(code) for code in categories)
 
 
-def _parts(old: list[str], new: list[str]) -> Iterator[Part]:
+def _diff(old: Sequence[str], new: Sequence[str], between: str) -> tuple[Part, ...]:
+    if max(len(old), len(new)) > _WORDS_MAX:
+        return ()
+    return tuple(_parts(old, new, between))
+
+
+def _parts(old: Sequence[str], new: Sequence[str], between: str) -> Iterator[Part]:
     blocks = _joined(SequenceMatcher(None, old, new).get_opcodes())
     for number, (same, i1, i2, j1, j2) in enumerate(blocks):
         if same:
-            yield from _context(old[i1:i2], first=number == 0, last=number == len(blocks) - 1)
+            yield from _context(old[i1:i2], between, first=number == 0, last=number == len(blocks) - 1)
             continue
         if i2 > i1:
-            yield Part(kind="gone", text=" ".join(old[i1:i2]))
+            yield Part(kind="gone", text=between.join(old[i1:i2]))
         if j2 > j1:
-            yield Part(kind="new", text=" ".join(new[j1:j2]))
+            yield Part(kind="new", text=between.join(new[j1:j2]))
 
 
 def _joined(opcodes: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[bool, int, int, int, int]]:
@@ -181,14 +188,14 @@ def _joined(opcodes: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[boo
     return blocks
 
 
-def _context(words: list[str], *, first: bool, last: bool) -> Iterator[Part]:
+def _context(words: Sequence[str], between: str, *, first: bool, last: bool) -> Iterator[Part]:
     head = 0 if first else _CONTEXT_WORDS
     tail = 0 if last else _CONTEXT_WORDS
     if len(words) <= head + tail + 1:
-        yield Part(kind="same", text=" ".join(words))
+        yield Part(kind="same", text=between.join(words))
         return
     if head:
-        yield Part(kind="same", text=" ".join(words[:head]))
+        yield Part(kind="same", text=between.join(words[:head]))
     yield Part(kind="skip", text="…")
     if tail:
-        yield Part(kind="same", text=" ".join(words[-tail:]))
+        yield Part(kind="same", text=between.join(words[-tail:]))

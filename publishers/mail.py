@@ -1,34 +1,23 @@
-"""The newsletter: messages built from digests and sent once each, every step in the ledger before and after."""
+"""The newsletter: editions cut when they are due and sent once to everybody, each step in the ledger."""
 
 from __future__ import annotations
 
-import binascii
-import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from email.header import Header
-from email.utils import format_datetime
-from urllib.parse import quote
 
 from publishers.digest import Digest, render
 from publishers.editions import Catalog, cut, plan, recipients, revision_key, revisions_of
-from publishers.paths import topic_path
+from publishers.message import build_message, check_parties, is_mailbox, message_id, sender_address
 from publishers.transports import Envelope, MailServerDown, Transport, transport_for
 from storage.errors import ConfigError, MailDeferred, MailError, MailRefused
 from storage.ledger import Delivery, DeliveryState, Edition, Ledger
-from storage.model import Revision, TaggedPaper
-from storage.settings import Mail, Settings, Site, Topic
+from storage.model import TaggedPaper
+from storage.settings import Mail, Settings
 
 _REVISIONS_MAX = 10  # told in one digest
 _GIVE_UP_AFTER = timedelta(days=5)  # RFC 5321, 4.5.4.1: at least four to five days
-_SUBJECT_CHARACTERS_MAX = 250
-_UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_PARTY = re.compile(r"\s*(?:\"?(?P<name>[^<>\"]*?)\"?\s*<(?P<address>[^<>]*)>|(?P<bare>[^<>\s]*))\s*")
-# RFC 5321 Mailbox without quoted strings and address literals: what goes into a command and a header as it is.
-_MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +44,7 @@ def send_due(
     """
     mail = settings.mail or Mail()
     topics = [t for t in settings.topic if not mail.topics or t.slug in mail.topics]
-    _sender(mail), _reply_to(mail)  # a mistake in these must show before anything is cut
+    check_parties(mail)  # a mistake in `from` must show before anything is cut
     if dry_run:
         planned = filter(None, [plan(catalog, ledger, topic, mail, now=now) for topic in topics])
         return _send_all([*ledger.unfinished(), *planned], catalog, ledger, settings, None, now)
@@ -99,47 +88,6 @@ def send_edition(
     return sending.all(pending)
 
 
-def build_message(
-    digest: Digest, *, mail: Mail, address: str, edition: Edition, site: Site, message_id: str
-) -> bytes:
-    """Return a whole message (RFC 5322, 2046, 2369, 2919, 3834) with CRLF line ends in 7 bit.
-
-    Same arguments, same bytes. No text can add or end a header. Raises ConfigError where `from` or `reply_to` is no
-    address, MailRefused where `address` is none that a header can carry.
-    """
-    name, sender = _sender(mail)
-    if not _MAILBOX.fullmatch(address):
-        raise MailRefused("not an address that can be written without quoting or SMTPUTF8")
-    answers = _reply_to(mail) or sender
-    headers = [
-        _header("Date", format_datetime(edition.created_at)),
-        _header("From", _phrase("From", name, f"<{sender}>")),
-        _header("To", address),
-        *([_header("Reply-To", answers)] if answers != sender else []),
-        _header("Subject", _words("Subject", digest.subject)),
-        _header("Message-ID", message_id),
-        _header("List-Id", _phrase("List-Id", site.title, f"<{edition.topic}.{sender.rpartition('@')[2]}>")),
-        _header("List-Unsubscribe", f"<mailto:{quote(answers, safe='@')}?subject=unsubscribe>"),
-        _header("List-Archive", f"<{_ascii_url(site.base_url + topic_path(edition.topic))}>"),
-        _header("List-Post", "NO"),
-        _header("Auto-Submitted", "auto-generated"),
-        _header("Precedence", "bulk"),
-        _header("X-Auto-Response-Suppress", "OOF, AutoReply"),
-        _header("Feedback-ID", f"{edition.day:%Y%m%d}:{edition.topic}:daily:paperwire"),
-        _header("Content-Language", "en"),
-        _header("MIME-Version", "1.0"),
-    ]
-    return "".join(headers).encode("ascii") + _alternative(digest, message_id)
-
-
-def message_id(edition: Edition, address: str, *, mail: Mail, site: Site) -> str:
-    """Return the one Message-ID an edition has for an address, however often it is sent; nothing in it tells whom."""
-    domain = _sender(mail)[1].rpartition("@")[2]
-    seed = "\0".join((site.base_url, edition.edition_id, address))
-    digest = hashlib.blake2b(seed.encode(), digest_size=16, person=b"message-id").hexdigest()
-    return f"<{edition.day:%Y%m%d}.{edition.topic}.{digest}@{domain}>"
-
-
 class _Sending:
     """One edition being sent: its papers and revisions at hand, each different digest rendered once."""
 
@@ -168,7 +116,9 @@ class _Sending:
                 report = self._counted(report, delivery)
             except MailServerDown as error:
                 left = len(pending) - number
-                return replace(report, deferred=report.deferred + left, reasons=(*report.reasons, str(error)), stopped=True)
+                return replace(
+                    report, deferred=report.deferred + left, reasons=(*report.reasons, str(error)), stopped=True
+                )
         return report
 
     def _counted(self, report: DeliveryReport, delivery: Delivery) -> DeliveryReport:
@@ -206,7 +156,7 @@ class _Sending:
         self, delivery: Delivery, transport: Transport, content: bytes, mid: str, contents: tuple[str, ...], more: int
     ) -> None:
         key = (delivery.edition_id, delivery.address)
-        sender = _sender(self.mail)[1]
+        sender = sender_address(self.mail)
         self.ledger.reserve(*key, message_id=mid, contents=contents, more=more, now=self.now)
         try:
             transport.send(
@@ -231,6 +181,8 @@ class _Sending:
     def _not_wanted(self, delivery: Delivery) -> str | None:
         if delivery.address not in self.listed:
             return "no longer on the list"
+        if not is_mailbox(delivery.address):
+            return "not an address that can be written without quoting or SMTPUTF8"
         return None if self.topic else f"the topic {self.edition.topic} is no longer configured"
 
     def _skip(self, delivery: Delivery, reason: str) -> None:
@@ -264,16 +216,64 @@ class _Sending:
         told = self.ledger.already_mailed(address, keys)
         papers = [p for p in self.edition.paper_ids if p in names and told.isdisjoint(names[p])]
         revisions = [k for k, r in self.revisions.items() if k not in told and r.paper.paper_id in told]
-        more = len(papers) + self.edition.total - len(self.edition.paper_ids) - self.mail.papers_max
-        return (*papers[: self.mail.papers_max], *revisions[:_REVISIONS_MAX]), max(0, more)
+        shown = papers[: self.mail.papers_max]
+        more = len(papers) - len(shown) + self.edition.total - len(self.edition.paper_ids)
+        return (*shown, *revisions[:_REVISIONS_MAX]), more
 
     def _render(self, contents: tuple[str, ...], more: int) -> Digest:
         if not self.topic:
             raise ConfigError(f"the topic {self.edition.topic!r} is not configured")
         if (contents, more) not in self.rendered:
-            papers: list[TaggedPaper] = [self.papers[key] for key in contents if key in self.papers]
-            revisions: list[Revision] = [self.revisions[key] for key in contents if key in self.revisions]
+            papers = [self.papers[key] for key in contents if key in self.papers]
+            revisions = [self.revisions[key] for key in contents if key in self.revisions]
             self.rendered[contents, more] = render(
                 self.edition, papers, revisions, site=self.site, topic=self.topic, more=more
             )
         return self.rendered[contents, more]
+
+
+def _send_all(
+    editions: Iterable[Edition],
+    catalog: Catalog,
+    ledger: Ledger,
+    settings: Settings,
+    transport: Transport | None,
+    now: datetime,
+) -> tuple[DeliveryReport, ...]:
+    """Send one edition after the other; once the server is out, only count what waits."""
+    reports: list[DeliveryReport] = []
+    for edition in editions:
+        if reports and reports[-1].stopped:
+            waiting = len(ledger.pending(edition.edition_id))
+            reports.append(
+                replace(reports[-1], edition_id=edition.edition_id, sent=0, failed=0, skipped=0, deferred=waiting)
+            )
+        else:
+            reports.append(send_edition(edition, catalog, ledger, transport, settings=settings, now=now))
+    return tuple(reports)
+
+
+def _by_id(papers: Iterable[TaggedPaper]) -> dict[str, TaggedPaper]:
+    return {tagged.paper.paper_id: tagged for tagged in papers}
+
+
+def _planned(edition: Edition, address: str) -> Delivery:
+    return Delivery(
+        edition_id=edition.edition_id,
+        address=address,
+        state=DeliveryState.DUE,
+        message_id=None,
+        contents=(),
+        more=0,
+        attempts=0,
+        reserved_at=None,
+        confirmed_at=None,
+        reason=None,
+    )
+
+
+def _about(address: str, reason: str) -> str:
+    """Return a line for reports and logs, in which whole addresses have no place."""
+    local, _, domain = address.rpartition("@")
+    short = f"{local[:1]}…@{domain}"
+    return f"{short}: {reason.replace(address, short)}"

@@ -32,7 +32,6 @@ _MONTHS = [
     "December",
 ]  # strftime would follow the locale of the machine
 _AUTHORS_SHOWN = 3
-_CATEGORIES_SHOWN = 2
 _WORDS = {
     Announcement.NEW: "New",
     Announcement.REVISED: "Revised",
@@ -139,8 +138,13 @@ def day_of(paper: Paper) -> date:
     return paper.announced_on or (paper.announced_at or paper.first_seen_at).astimezone(UTC).date()
 
 
-def card(tagged: TaggedPaper, topics: Iterable[Topic], *, root: str, summary_max: int, without: str = "") -> Card:
-    """Return the card of a paper, `summary_max` characters of abstract on it and no chip for topic `without`."""
+def card(
+    tagged: TaggedPaper, topics: Iterable[Topic], *, root: str, summary_max: int, without: str = "", under: str = ""
+) -> Card:
+    """Return the card of a paper, `summary_max` characters of abstract on it.
+
+    What its heading says already is left out: the topic with slug `without`, the category named `under`.
+    """
     paper = tagged.paper
     known = {topic.slug for topic in topics}
     chips = (
@@ -154,7 +158,7 @@ def card(tagged: TaggedPaper, topics: Iterable[Topic], *, root: str, summary_max
         authors=short_authors(paper.authors),
         summary=summary(paper.abstract, summary_max) if summary_max else "",
         chips=tuple(chips),
-        categories=short_categories(paper.categories),
+        categories=short_categories(paper.categories, without=under),
         links=tuple(_card_links(paper)),
         upvotes=paper.upvotes or None,
         withdrawn=paper.withdrawn,
@@ -168,11 +172,10 @@ def short_authors(names: Sequence[str]) -> str:
     return ", ".join(map(readable, names[:shown])) + (f" and {more:,} more" if more else "")
 
 
-def short_categories(codes: Sequence[str]) -> str:
-    """Return the names of the first two categories and how many follow."""
-    names = list(dict.fromkeys(category_name(code) for code in codes))
-    more = len(names) - _CATEGORIES_SHOWN
-    return ", ".join(names[:_CATEGORIES_SHOWN]) + (f" +{more}" if more > 0 else "")
+def short_categories(codes: Sequence[str], *, without: str = "") -> str:
+    """Return the name of the first category and how many follow."""
+    names = [name for name in dict.fromkeys(map(category_name, codes)) if name != without]
+    return f"{names[0]} +{len(names) - 1}" if len(names) > 1 else "".join(names)
 
 
 def paper_links(paper: Paper) -> tuple[Link, ...]:
@@ -195,37 +198,41 @@ def paper_links(paper: Paper) -> tuple[Link, ...]:
 def day_sections(
     papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int
 ) -> tuple[Section, ...]:
-    """Return all papers of a day: under their first topic in the order of `topics`, the rest by primary category."""
-    filed = _filed(papers, topics)
-    found = [_topic_section(t, papers, filed[t.slug], topics, root=root, summary_max=summary_max) for t in topics]
-    rest = filed[""]
+    """Return all papers of a day, each once: under its first topic in the order of `topics`, else its first category."""
+    shown: set[str] = set()
+    found: list[Section] = []
+    for topic in topics:
+        members = _members(papers, topic)
+        if members:
+            found.append(_topic_section(topic, members, shown, topics, root=root, summary_max=summary_max))
     groups: dict[str, list[TaggedPaper]] = {}
-    for tagged in rest:
-        groups.setdefault(_primary(tagged.paper), []).append(tagged)
+    for tagged in papers:
+        if tagged.paper.paper_id not in shown:
+            groups.setdefault(_primary(tagged.paper), []).append(tagged)
     for name, group in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in group)
+        cards = tuple(card(p, topics, root=root, summary_max=summary_max, under=name) for p in group)
         anchor = _anchor("category", name, [s.anchor for s in found])
         found.append(Section(anchor=anchor, title=name, href=None, count=len(group), above=0, cards=cards))
-    return tuple(section for section in found if section.cards)
+    return tuple(found)
 
 
 def lead_sections(
     papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int, cards_max: int
 ) -> tuple[Section, ...]:
-    """Return the first few papers of each topic, then of the rest: at most `cards_max` in all, a fair share each."""
-    filed = _filed(papers, topics)
-    groups = [topic for topic in topics if filed[topic.slug]]
+    """Return a few papers of each topic not shown above, then of the rest: `cards_max` in all, a fair share each."""
+    groups = [(topic, members) for topic in topics if (members := _members(papers, topic))]
     share = max(3, cards_max // (len(groups) + 1))
+    shown: set[str] = set()
     found: list[Section] = []
-    left = cards_max
-    for topic in groups:
-        shown = filed[topic.slug][: min(share, left)]
-        left -= len(shown)
-        if shown:
-            found.append(_topic_section(topic, papers, shown, topics, root=root, summary_max=summary_max, filed=filed))
-    rest = filed[""]
-    cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in rest[: left if not found else share])
-    if cards and left:
+    for topic, members in groups:
+        room = min(share, cards_max - len(shown))
+        section = _topic_section(topic, members, shown, topics, root=root, summary_max=summary_max, cards_max=room)
+        if section.cards:
+            found.append(section)
+    rest = [tagged for tagged in papers if not tagged.tags]
+    room = min(share, cards_max - len(shown)) if found else cards_max
+    cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in rest[:room])
+    if cards:
         title = "Other papers" if found else "Papers"
         found.append(Section(anchor="other", title=title, href=None, count=len(rest), above=0, cards=cards))
     return tuple(found)
@@ -268,7 +275,7 @@ def changes(revisions: Sequence[Revision], *, root: str) -> tuple[Change, ...]:
             title=readable(revision.paper.title),
             at=revision.at,
             words=tuple(_word(kind, revision.paper) for kind in revision.announcements),
-            detail=", ".join(name for name in revision.changes if name not in ("version", "withdrawn")),
+            detail=", ".join(name for name in revision.changes if name in ("title", "abstract", "authors")),
             withdrawn=Announcement.WITHDRAWN in revision.announcements,
         )
         for revision in revisions
@@ -294,33 +301,31 @@ def _word(kind: Announcement, paper: Paper) -> str:
     return f"Version {paper.version}" if kind is Announcement.REVISED and paper.version else _WORDS[kind]
 
 
-def _filed(papers: Sequence[TaggedPaper], topics: Sequence[Topic]) -> dict[str, list[TaggedPaper]]:
-    """Return each paper once, under the slug of its first topic in the order of `topics`, or under ''."""
-    filed: dict[str, list[TaggedPaper]] = {slug: [] for slug in ("", *(topic.slug for topic in topics))}
-    for tagged in papers:
-        mine = {tag.slug for tag in tagged.tags}
-        filed[next((topic.slug for topic in topics if topic.slug in mine), "")].append(tagged)
-    return filed
+def _members(papers: Sequence[TaggedPaper], topic: Topic) -> list[TaggedPaper]:
+    return [tagged for tagged in papers if any(tag.slug == topic.slug for tag in tagged.tags)]
 
 
 def _topic_section(
     topic: Topic,
-    papers: Sequence[TaggedPaper],
-    shown: Sequence[TaggedPaper],
+    members: Sequence[TaggedPaper],
+    shown: set[str],
     topics: Sequence[Topic],
     *,
     root: str,
     summary_max: int,
-    filed: Mapping[str, Sequence[TaggedPaper]] | None = None,
+    cards_max: int | None = None,
 ) -> Section:
-    count = sum(any(tag.slug == topic.slug for tag in tagged.tags) for tagged in papers)
+    """Return the section of a topic with the members not in `shown` yet, and put their ids into `shown`."""
+    fresh = [tagged for tagged in members if tagged.paper.paper_id not in shown]
+    listed = fresh[:cards_max]
+    shown.update(tagged.paper.paper_id for tagged in listed)
     return Section(
         anchor=f"topic-{topic.slug}",
         title=topic.title,
         href=f"{root}{topic_path(topic.slug)}",
-        count=count,
-        above=count - len(filed[topic.slug] if filed else shown),
-        cards=tuple(card(p, topics, root=root, summary_max=summary_max, without=topic.slug) for p in shown),
+        count=len(members),
+        above=len(members) - len(fresh),
+        cards=tuple(card(p, topics, root=root, summary_max=summary_max, without=topic.slug) for p in listed),
     )
 
 

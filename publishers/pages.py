@@ -6,7 +6,7 @@ addresses need to know where the site lives. Pages work without scripts and load
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -29,15 +29,13 @@ ALL = "all"  # the slug of the feeds that carry every topic
 OPML_PATH = "feeds.opml"
 _FORMAT_NAMES = {"atom": "Atom", "rss": "RSS", "json": "JSON Feed"}
 _LEAD_CARDS_MAX = 42  # with 240 characters of abstract each: a front page of 60 to 100 kB
-_LEAD_SUMMARY_CHARACTERS = 240
+_SUMMARY_CHARACTERS = 240
 _TRENDING_MAX = 5
 _DAYS_OPEN, _DAYS_MAX = 10, 60
-_DAY_FULL_CARDS_MAX = 250  # beyond it a day's cards go without their abstracts, to stay under 400 kB
-_DAY_SUMMARY_CHARACTERS = 200
-_TOPIC_SUMMARY_CHARACTERS = 240
-_TOPIC_FULL_CARDS_MAX = 300
+_PAGE_BYTES_MAX = 400_000  # a longer page of a day or a topic goes without its abstracts
+_JUMP_OPEN = 12  # jump links in sight; the rest is folded
 _REVISIONS_MAX = 30
-_AUTHORS_OPEN = 24
+_AUTHORS_OPEN = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +61,16 @@ def index_page(
 
     `papers` are all of the latest day, which decides how many are shown; `days` and `topic_counts` count the archive.
     """
-    sections = show.lead_sections(
-        papers, site.topics, root="", summary_max=_LEAD_SUMMARY_CHARACTERS, cards_max=_LEAD_CARDS_MAX
-    )
     return _render(
         "index.html.j2",
         site,
         path="index.html",
         latest_day=latest_day,
-        count=len(papers),
+        count=dict(days).get(latest_day, len(papers)) if latest_day else 0,
         in_topics=sum(bool(tagged.tags) for tagged in papers),
-        sections=sections,
+        sections=show.lead_sections(
+            papers, site.topics, root="", summary_max=_SUMMARY_CHARACTERS, cards_max=_LEAD_CARDS_MAX
+        ),
         opml_href=OPML_PATH,
         revisions_href=revisions_path(ALL),
         day_href=day_path(latest_day) if latest_day else "",
@@ -93,15 +90,16 @@ def topic_page(
     site: PageSite, topic: Topic, papers: Sequence[TaggedPaper], *, total: int, revisions: Sequence[Revision]
 ) -> bytes:
     """Return the page of a topic: its query, its feeds, `papers` by day (of `total`) and its newest `revisions`."""
-    summary_max = _TOPIC_SUMMARY_CHARACTERS if len(papers) <= _TOPIC_FULL_CARDS_MAX else 0
-    return _render(
+    return _render_within(
+        lambda summary_max: show.days_grouped(
+            papers, site.topics, root="../", summary_max=summary_max, topic=topic.slug
+        ),
         "topic.html.j2",
         site,
         path=topic_path(topic.slug),
         topic=topic,
         shown=len(papers),
         total=total,
-        sections=show.days_grouped(papers, site.topics, root="../", summary_max=summary_max, topic=topic.slug),
         changes=show.changes(revisions[:_REVISIONS_MAX], root="../"),
         feeds=_feeds(topic.slug, "../"),
         feed_url=f"{site.base_url}{feed_path(topic.slug, 'atom')}",
@@ -117,15 +115,14 @@ def day_page(
     site: PageSite, day: date, papers: Sequence[TaggedPaper], *, previous: date | None, next_day: date | None
 ) -> bytes:
     """Return the page of a day: every paper once, under its first topic, the rest by primary category."""
-    summary_max = _DAY_SUMMARY_CHARACTERS if len(papers) <= _DAY_FULL_CARDS_MAX else 0
-    return _render(
+    return _render_within(
+        lambda summary_max: show.day_sections(papers, site.topics, root="../", summary_max=summary_max),
         "day.html.j2",
         site,
         path=day_path(day),
         day=day,
         count=len(papers),
         in_topics=sum(bool(tagged.tags) for tagged in papers),
-        sections=show.day_sections(papers, site.topics, root="../", summary_max=summary_max),
         previous=(previous, f"../{day_path(previous)}") if previous else None,
         next=(next_day, f"../{day_path(next_day)}") if next_day else None,
     )
@@ -191,14 +188,23 @@ def _environment() -> Environment:
     environment.filters["long_day"] = show.long_day
     environment.filters["short_day"] = show.short_day
     environment.filters["plain_day"] = show.plain_day
-    environment.globals["counted"] = show.counted
+    environment.globals.update(counted=show.counted, jump_open=_JUMP_OPEN)
     return environment
 
 
-def _render(template: str, site: PageSite, *, path: str, root: str | None = None, **values: object) -> bytes:
-    depth = "../" * path.count("/") if root is None else root
-    text = _environment().get_template(template).render(site=site, path=path, root=depth, **values)
-    return text.encode()
+def _render(template: str, site: PageSite, *, path: str, **values: object) -> bytes:
+    values.setdefault("root", "../" * path.count("/"))
+    return _environment().get_template(template).render(site=site, path=path, **values).encode()
+
+
+def _render_within(
+    sections: Callable[[int], tuple[show.Section, ...]], template: str, site: PageSite, *, path: str, **values: object
+) -> bytes:
+    """Render with abstracts, or without them where the page would be too long for a phone on the road."""
+    page = _render(template, site, path=path, sections=sections(_SUMMARY_CHARACTERS), **values)
+    if len(page) <= _PAGE_BYTES_MAX:
+        return page
+    return _render(template, site, path=path, sections=sections(0), **values)
 
 
 def _feeds(slug: str, root: str) -> list[show.Link]:

@@ -16,6 +16,11 @@ MATH_OPEN, MATH_CLOSE = "\x02", "\x03"
 WORD_EDGE = "\x04"  # a space only where two words would touch
 OVER = "\x05"  # the stroke of `a \\over b`, until its group ends
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _OWN_SYMBOLS = {
     # letters and signs
     "phi": "φ", "epsilon": "ε", "varepsilon": "ε", "mu": "μ", "upmu": "μ", "textmu": "μ", "ell": "ℓ", "hslash": "ℏ",
@@ -45,7 +50,9 @@ _OWN_SYMBOLS = {
     # words that authors define for themselves, nearly always alike
     "LaTeX": "LaTeX", "TeX": "TeX", "ie": "i.e.", "eg": "e.g.", "etal": "et al.", "cf": "cf.", "vs": "vs.",
     "msun": "M⊙", "Msun": "M⊙", "Lsun": "L⊙", "Rsun": "R⊙", "solar": "⊙", "sun": "⊙", "kms": "km s⁻¹",
-    "hmpc": "h⁻¹ Mpc",
+    "hmpc": "h⁻¹ Mpc", "eps": "ε", "veps": "ε", "ep": "ε", "vare": "ε", "al": "α", "lam": "λ", "om": "ω", "Om": "Ω",
+    "hdots": "…", "choose": "choose", "R": "ℝ", "C": "ℂ", "Z": "ℤ", "N": "ℕ", "Q": "ℚ", "RR": "ℝ", "CC": "ℂ", "ZZ": "ℤ", "NN": "ℕ",
+    "QQ": "ℚ", "bbR": "ℝ", "bbr": "ℝ", "reals": "ℝ", "pa": "∂", "dbar": "∂̄", "db": "dB",
 }  # fmt: skip
 
 SYMBOLS: dict[str, str] = {
@@ -57,10 +64,10 @@ SYMBOLS: dict[str, str] = {
 # Letters of names: TeX swallows the space behind them (`\L ukasz`).
 NAME_LETTERS = frozenset(["o", "O", "l", "L", "ss", "ae", "AE", "oe", "OE", "aa", "AA", "i", "j", "dh", "th", "dj"])
 
-OPERATORS = frozenset(
+OPERATORS = _words(
     "log ln lg exp max min sup inf lim limsup liminf arg argmax argmin det dim gcd lcm Pr sin cos tan cot sec csc "
     "sinh cosh tanh coth arcsin arccos arctan deg ker hom Hom mod bmod rank rk tr Tr diag sgn sign supp span var Var "
-    "Cov poly polylog poly conv erf softmax ReLU vol Vol Aut End Gal".split()
+    "Cov poly polylog poly conv erf softmax ReLU vol Vol Aut End Gal"
 )
 
 # Signs that stand close to their neighbours although Unicode calls them operators.
@@ -76,32 +83,31 @@ def stands_apart(symbol: str) -> bool:
 
 
 # Commands that leave nothing behind and take no argument.
-SILENT = frozenset(
+SILENT = _words(
     "displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits rm bf it em tt sc sl sf cal mit xspace "
     "protect noindent centering small footnotesize scriptsize tiny large Large normalsize normalfont bfseries itshape "
     "scshape ttfamily sffamily rmfamily mathstrut strut null relax allowbreak nobreak nonumber notag boldmath upshape "
     "unboldmath hfill vfill smallskip medskip bigskip ignorespaces unskip mathop mathbin mathrel mathord mathopen "
-    "mathclose mathpunct mathinner textnormal leavevmode".split()
+    "mathclose mathpunct mathinner textnormal leavevmode"
 )
-SIZES = frozenset("left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm Bigm".split())
-SPACES = frozenset("quad qquad enspace enskip thinspace medspace thickspace space par newline linebreak".split())
+SIZES = _words("left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm Bigm")
+SPACES = _words("quad qquad enspace enskip thinspace medspace thickspace space par newline linebreak")
 
 # Commands whose argument is what the reader sees; TEXT keeps the spaces inside.
-TEXT = frozenset(
+TEXT = _words(
     "text textrm textbf textit textsl textsc texttt textsf textup textmd textnormal emph mbox hbox fbox underline "
-    "uline enquote textquote sout MakeUppercase uppercase lowercase textlf acro ac acp acs acl gls".split()
+    "uline enquote textquote sout MakeUppercase uppercase lowercase textlf acro ac acp acs acl gls"
 )
-PLAIN = frozenset(
+PLAIN = _words(
     "mathrm mathbf mathit mathsf mathtt mathnormal bm boldsymbol pmb operatorname mathop ensuremath rm bf it num "
-    "underbrace overbrace smash mathring substack displaylines boxed cancel".split()
+    "underbrace overbrace smash substack displaylines boxed cancel bold roman Bold"
 )
 # Commands that vanish together with their argument.
-GONE = frozenset(
+GONE = _words(
     "cite citep citet citealt citealp citeauthor citeyear Cite autocite parencite textcite nocite ref eqref autoref "
     "cref Cref pageref label index tag vspace hspace phantom hphantom vphantom color footnotemark thanks "
-    "bibliography bibliographystyle includegraphics hskip vskip kern pagestyle setcounter".split()
+    "bibliography bibliographystyle includegraphics hskip vskip kern pagestyle setcounter"
 )
-FRACTIONS = frozenset(["frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "sfrac"])
 
 TEXT_ACCENTS = {
     "'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307",
@@ -133,15 +139,14 @@ def _alphabet(capital_a: int, small_a: int | None, holes: dict[str, str]) -> dic
     return letters | holes
 
 
-ALPHABETS = {
-    "mathbb": _alphabet(0x1D538, 0x1D552, _BLACKBOARD),
-    "Bbb": _alphabet(0x1D538, 0x1D552, _BLACKBOARD),
-    "mathds": _alphabet(0x1D538, 0x1D552, _BLACKBOARD),
-    "mathbbm": _alphabet(0x1D538, 0x1D552, _BLACKBOARD),
-    "mathcal": _alphabet(0x1D49C, None, _CALLIGRAPHIC),
-    "mathscr": _alphabet(0x1D49C, None, _CALLIGRAPHIC),
-    "mathfrak": _alphabet(0x1D504, 0x1D51E, _FRAKTUR),
-}
+_DOUBLE = _alphabet(0x1D538, 0x1D552, _BLACKBOARD)
+_SCRIPT = _alphabet(0x1D49C, None, _CALLIGRAPHIC)
+_GOTHIC = _alphabet(0x1D504, 0x1D51E, _FRAKTUR)
+ALPHABETS = (
+    dict.fromkeys(["mathbb", "Bbb", "bb", "mbb", "mathds", "mathbbm"], _DOUBLE)
+    | dict.fromkeys(["mathcal", "mathscr", "Cal"], _SCRIPT)
+    | dict.fromkeys(["mathfrak", "frak", "goth", "mf"], _GOTHIC)
+)
 
 # Unicode has no such raised point, angle or integral; what unicodeit offers for them are look-alikes.
 _NO_SCRIPT = frozenset(".<>∫V*")

@@ -243,19 +243,19 @@ def _tag(index: Index, log: Path, topics: Sequence[Topic], seqs: Sequence[int], 
         papers = {p.paper_id: p for p in (paper_of(dict(zip(columns, r, strict=True))) for r in cursor.fetchall())}
         heads = index.heads(papers)
         papers = {paper_id: p for paper_id, p in papers.items() if heads[paper_id] in seqs}
-        tags = [
-            (paper_id, topic.slug, ", ".join(parse_query(topic.query).reasons(papers[paper_id])) or topic.title)
-            for topic in topics
-            for paper_id in _matching(connection, topic, now)
-            if paper_id in papers
-        ]
+        tags = [row for topic in topics for row in _tags_of(connection, topic, papers, now)]
     index.replace_tags(list(papers), tags, seq=max(seqs))
 
 
-def _matching(connection: duckdb.DuckDBPyConnection, topic: Topic, now: datetime) -> list[str]:
-    condition = parse_query(topic.query).sql(now)
+def _tags_of(
+    connection: duckdb.DuckDBPyConnection, topic: Topic, papers: Mapping[str, Paper], now: datetime
+) -> list[tuple[str, str, str]]:
+    """The (paper_id, topic, reason) rows of one topic among `papers`."""
+    query = parse_query(topic.query)
+    condition = query.sql(now)
     rows = connection.execute(f"SELECT paper_id FROM words WHERE {condition.where}", list(condition.params)).fetchall()
-    return [str(row[0]) for row in rows]
+    found = [str(row[0]) for row in rows if row[0] in papers]
+    return [(p, topic.slug, ", ".join(query.reasons(papers[p], now)) or topic.title) for p in found]
 
 
 def _publish(index: Index, home: Path, settings: Settings, topics: Sequence[Topic]) -> None:

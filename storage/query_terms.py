@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from os.path import commonprefix
 
 from storage.model import Paper
 
@@ -264,8 +265,16 @@ TEXT_FIELDS, COUNT_FIELDS, FACT_FIELDS = tuple(_TEXTS), tuple(_COUNTS), tuple(_F
 
 
 def _contains(fields: tuple[str, ...], needles: tuple[str, ...]) -> Condition:
-    tests = [Condition(f"contains({_TEXTS[field][0]}, ?)", (needle,)) for field in fields for needle in needles]
-    return _joined(" OR ", tests)
+    return _joined(" OR ", [_contains_any(_TEXTS[field][0], needles) for field in fields])
+
+
+def _contains_any(text: str, needles: tuple[str, ...]) -> Condition:
+    """Look for what all spellings begin with first: most texts lack it, and one search then answers for all."""
+    tests = _joined(" OR ", [Condition(f"contains({text}, ?)", (needle,)) for needle in needles])
+    shared = commonprefix(needles).strip(" ")  # noqa: RUF071 - words, no paths
+    if len(shared) < 3:
+        return tests
+    return Condition(f"(contains({text}, ?) AND {tests.where})", (shared, *tests.params))
 
 
 def _joined(operator: str, parts: list[Condition]) -> Condition:

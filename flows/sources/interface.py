@@ -1,0 +1,51 @@
+"""What every kind of source is to the pipeline: requests to make, and entries read from what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from flows.fetching import Fetched
+from flows.parsing import Parser
+from storage.model import Entry
+from storage.settings import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One exchange to make."""
+
+    url: str
+    key: str  # names the request within its source: a category, a list day, "feed"
+    conditional: bool = True  # whether validators of an earlier answer may be sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harvest:
+    """What one answer held."""
+
+    entries: tuple[Entry, ...]
+    listed: int  # entries the answer listed, refused ones included
+    problems: tuple[str, ...] = ()  # what was lost: single entries, or the rest of an answer that breaks off
+    notes: tuple[str, ...] = ()  # what a reader of `status` may want to know, though nothing is wrong
+    batch_on: date | None = None  # the batch or list day, in the source's own calendar
+
+
+class Adapter(Protocol):
+    """Reads one kind of source. Pure but for the parser, which is a process of its own."""
+
+    default_schedule: str  # cron, UTC
+    delay_seconds: float  # between two requests to the host
+
+    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:
+        """Say which requests one read of `source` takes, in order."""
+        ...
+
+    def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:
+        """Turn one answer, of whatever status, into entries.
+
+        One unusable entry is a problem and costs that entry. Raises SourceError (FetchError for a status, ParseError
+        for a body) where the answer as a whole is unusable; a source has failed when all its requests have.
+        """
+        ...
