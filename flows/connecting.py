@@ -54,6 +54,11 @@ def is_public(address: str) -> bool:
     return ip in _PUBLIC_V6 and ip.is_global and not any(ip in block for block in (*_TUNNELS, *_SPECIAL_V6))
 
 
+def is_any(address: str) -> bool:
+    """Allow every address: for sources on one's own network."""
+    return bool(address)
+
+
 def system_resolve(host: str, port: int) -> tuple[str, ...]:
     """Return the addresses the system's resolver has for `host`. Raises OSError where it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -83,13 +88,12 @@ class Deadline(threading.local):
 class CheckedBackend(httpcore.NetworkBackend):
     """Connects httpcore to addresses that may be connected to, and to no other.
 
-    Every address a name resolves to must be public unless `allow_private`: a name with mixed answers is refused
-    whole, for which of them is dialled is up to whoever answers. Raises RefusedAddress, httpcore.ConnectError,
-    httpcore.ConnectTimeout.
+    Every address a name resolves to must be `allowed`: a name with mixed answers is refused whole, for which of them
+    is dialled is up to whoever answers. Raises RefusedAddress, httpcore.ConnectError, httpcore.ConnectTimeout.
     """
 
-    def __init__(self, *, allow_private: bool, resolve: Resolve, deadline: Deadline) -> None:
-        self._allow_private, self._resolve, self._deadline = allow_private, resolve, deadline
+    def __init__(self, *, allowed: Callable[[str], bool], resolve: Resolve, deadline: Deadline) -> None:
+        self._allowed, self._resolve, self._deadline = allowed, resolve, deadline
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -103,7 +107,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         """Resolve, check, connect; `timeout` bounds the resolver and each connection attempt."""
         addresses = _resolved(self._resolve, host, port, self._deadline.left(timeout))
         for address in addresses:
-            if not self._allow_private and not is_public(address):
+            if not self._allowed(address):
                 raise RefusedAddress(host, address)
         return self._connect_any(addresses, port, timeout, local_address, list(socket_options or ()))
 

@@ -157,9 +157,11 @@ def _in_order(entry: Entry, paper: Paper) -> tuple[str, ...]:
 def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str, ...]) -> tuple[Announcement, ...]:
     further = set(paper.categories) - set(known.categories) or entry.source not in known.sources
     crossed = bool(known.categories and further and (entry.announce_type or "").endswith("cross"))
-    # A first text of higher rank (arXiv after Hugging Face's copy) corrects ours; only a version or a source that
-    # changes its own words is a revision.
-    revised = "version" in changes or (bool(changes) and entry.version is None and entry.text_rank == known.text_rank)
+    # A first text of higher rank (arXiv after Hugging Face's copy) corrects ours; a new version, or a source that
+    # changes its own words, is a revision. So is a version arXiv calls a replacement that we met as a cross-list.
+    own_words = bool(changes) and entry.version is None and entry.text_rank == known.text_rank
+    replaced = (entry.announce_type or "").startswith("replace") and entry.version == known.version
+    revised = "version" in changes or own_words or (replaced and known.revised_at is None)
     withdrawn = paper.withdrawn and not known.withdrawn
     says = (
         (Announcement.REVISED, revised and not withdrawn),

@@ -16,7 +16,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import uvicorn
-from rich.panel import Panel
 
 from flows import show
 from flows.pipeline import PassReport, run_pass
@@ -132,7 +131,7 @@ def _where_to_look(settings: Settings, address: str) -> None:
     mail = f"{_short(mails[-1])} (and {len(mails) - 1} more)" if mails else "none"
     most = "SELECT title, upvotes FROM papers ORDER BY upvotes DESC NULLS LAST LIMIT 5"
     lines = (
-        f"[bold]{papers} papers[/], one entry each\n",
+        f"[bold]{papers} papers[/], one entry each. Where to look:\n",
         f"page        [cyan]{address}[/]",
         f"feeds       [cyan]{folder}feeds/{settings.topic[0].slug}.atom[/] (or .rss, .json)",
         f"            [cyan]{folder}feeds.opml[/] has them all",
@@ -141,7 +140,7 @@ def _where_to_look(settings: Settings, address: str) -> None:
         f"            [cyan]PAPERWIRE_HOME={_short(settings.home)} .venv/bin/paperwire sql "
         '"SELECT topic, count(*) AS papers FROM paper_topics GROUP BY topic"[/]',
     )
-    show.console.print(Panel("\n".join(lines), title="where to look", title_align="left"))
+    show.console.print("\n" + "\n".join(lines) + "\n", soft_wrap=True)
 
 
 def _short(path: Path) -> str:

@@ -25,7 +25,7 @@ from urllib.parse import urljoin
 import httpcore
 import httpx
 
-from flows.connecting import CheckedBackend, Deadline, RefusedAddress, Resolve, system_resolve
+from flows.connecting import CheckedBackend, Deadline, RefusedAddress, Resolve, is_any, is_public, system_resolve
 from storage.errors import FetchError
 from storage.settings import Limits, Source
 
@@ -73,8 +73,10 @@ class Fetcher:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         resolve: Resolve = system_resolve,
+        public: Callable[[str], bool] = is_public,
     ) -> None:
-        self._limits, self._clock, self._sleep, self._resolve = limits, clock, sleep, resolve
+        self._limits, self._clock, self._sleep = limits, clock, sleep
+        self._resolve, self._public = resolve, public
         self._headers = {"User-Agent": user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip"}
         self._deadline = Deadline()
         self._lock = threading.Lock()
@@ -183,9 +185,12 @@ class Fetcher:
             raise _Failed(_say(error, url), passing=passing) from error
 
     def _answer(self, response: httpx.Response) -> _Answer:
-        if response.status_code == 304 or response.has_redirect_location:
-            moved = response.status_code != 304
-            return _Answer(response=response, location=response.headers["location"] if moved else None)
+        if response.has_redirect_location:
+            return _Answer(response=response, location=response.headers["location"])
+        if response.status_code == 304:
+            if not {"if-none-match", "if-modified-since"} & response.request.headers.keys():
+                raise _Failed("it says nothing changed (HTTP 304) though it was not asked that")
+            return _Answer(response=response)
         declared = response.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limits.wire_bytes_max:
             raise _Failed(f"a body of {int(declared):,} bytes, more than {self._limits.wire_bytes_max:,}")
@@ -230,7 +235,8 @@ class Fetcher:
         """One pool for guarded sources and one for trusted ones: a connection of the latter never serves the former."""
         with self._lock:
             if allow_private not in self._clients:
-                backend = CheckedBackend(allow_private=allow_private, resolve=self._resolve, deadline=self._deadline)
+                allowed = is_any if allow_private else self._public
+                backend = CheckedBackend(allowed=allowed, resolve=self._resolve, deadline=self._deadline)
                 no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
                 self._clients[allow_private] = httpx.Client(
                     transport=_Transport(backend), trust_env=False, cookies=no_cookies, follow_redirects=False

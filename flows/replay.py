@@ -32,7 +32,7 @@ class Told:
 
     day: date
     version: int
-    kind: str  # new, cross, replace: what arXiv calls the action
+    kind: str  # new or replace; where it is only cross-listed follows from its categories
     summary: str
     doi: str | None = None
     journal_ref: str | None = None
@@ -304,7 +304,7 @@ def _rss_item(element: etree._Element, item: _Item, channel: _Channel) -> None:
 
 
 def _atom(channel: _Channel) -> etree._Element:
-    namespaces: dict[str | None, str] = {"arxiv": _ARXIV, "dc": _DC, None: _ATOM}
+    namespaces: Any = {"arxiv": _ARXIV, "dc": _DC, None: _ATOM}  # the stubs know of no default namespace
     root = etree.Element(f"{{{_ATOM}}}feed", nsmap=namespaces)
     root.set(_XML_LANG, "en-us")
     rendered = channel.rendered_at.isoformat()
@@ -393,7 +393,6 @@ def _daily_paper(paper: DemoPaper, listing: Listing, today: date) -> dict[str, o
         "title": paper.title,
         "summary": paper.summary,
         "numComments": listing.comments,
-        "isAuthorParticipating": False,
     }
 
 

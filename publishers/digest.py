@@ -28,6 +28,7 @@ _TITLE_CHARACTERS_MAX = 300
 _REASON_CHARACTERS_MAX = 120
 _PREHEADER_CHARACTERS_MAX = 150  # more than any inbox list shows
 _PREHEADER_TITLE_CHARACTERS = 70
+_FIELD = re.compile(r"\b([a-z]+):(?=[^\s/])")
 _DOTTED_CODE = re.compile(r"(?<![\w.-])[a-z-]+\.[A-Za-z-]+(?![\w-])")
 
 
@@ -83,12 +84,15 @@ def render(
         left_out = more + len(papers) - count
         return _digest(edition, papers[:count], revisions, site, topic, left_out, characters)
 
+    def best(count: int) -> Digest | None:
+        return next(filter(_fits, (attempt(count, characters) for characters in _SUMMARY_CHARACTERS)), None)
+
+    whole = best(len(papers))
+    if whole:
+        return whole
     shortest = _SUMMARY_CHARACTERS[-1]
-    count = len(papers)
-    if not _fits(attempt(count, shortest)):
-        count = bisect_right(range(1, count), False, key=lambda n: not _fits(attempt(n, shortest))) or 1
-    tries = (attempt(count, characters) for characters in _SUMMARY_CHARACTERS)
-    return next(filter(_fits, tries), attempt(count, shortest))
+    count = bisect_right(range(1, len(papers)), False, key=lambda n: not _fits(attempt(n, shortest))) or 1
+    return best(count) or attempt(count, shortest)
 
 
 def _fits(digest: Digest) -> bool:
@@ -166,7 +170,7 @@ def _paper(tagged: TaggedPaper, site: Site, topic: Topic, characters: int) -> _P
         authors=_short(short_authors(paper.authors), _TITLE_CHARACTERS_MAX),
         subjects=short_categories(paper.categories),
         summary=summary(paper.abstract, characters) if paper.abstract else "",
-        reason=_short(_names(readable(reason)), _REASON_CHARACTERS_MAX),
+        reason=_short(_said(readable(reason)), _REASON_CHARACTERS_MAX),
         votes=counted(paper.upvotes or 0, "vote") if _is_trending(paper) and paper.upvotes else "",
         withdrawn=paper.withdrawn,
         links=tuple(_links(paper, page)),
@@ -206,9 +210,10 @@ def _what(kind: Announcement, revision: Revision) -> str:
             return kind.value.replace("-", " ").capitalize()
 
 
-def _names(text: str) -> str:
-    """Put names for dotted arXiv codes: mail filters look `cs.CV` up as a domain."""
-    return _DOTTED_CODE.sub(lambda m: category_name(m[0]) if is_arxiv_category(m[0]) else m[0], text)
+def _said(reason: str) -> str:
+    """Put names for dotted arXiv codes, as mail filters look `cs.CV` up as a domain, and air after a field's colon."""
+    named = _DOTTED_CODE.sub(lambda m: category_name(m[0]) if is_arxiv_category(m[0]) else m[0], reason)
+    return _FIELD.sub(r"\1: ", named)
 
 
 def _is_trending(paper: Paper) -> bool:
@@ -254,4 +259,4 @@ _TEMPLATES = jinja2.Environment(
 _TEMPLATES.filters["wrap"] = _wrap
 _HTML = _TEMPLATES.get_template("digest.html.j2")
 _TEXT = _TEMPLATES.get_template("digest.txt.j2")
-_INLINER = css_inline.CSSInliner(keep_style_tags=False, load_remote_stylesheets=False)
+_INLINER = css_inline.CSSInliner(keep_style_tags=False, load_remote_stylesheets=False, minify_css=True)

@@ -52,8 +52,10 @@ def plan(catalog: Catalog, ledger: Ledger, topic: Topic, mail: Mail, *, now: dat
     edition_id = f"daily/{topic.slug}/{now.date().isoformat()}"
     if now.time() < mail.send_after or ledger.edition(edition_id):
         return None
-    last = ledger.last_cut(topic.slug)
     until = catalog.latest_seq()
+    last = ledger.last_cut(topic.slug)
+    if last is not None and last > until:
+        last = None  # an archive put back from a backup: its numbers are given out anew, so begin by time again
     papers = rank(_new(catalog, topic.slug, last, until, now))
     revisions = _revisions(catalog, ledger, topic.slug, last, until)
     if not papers and not revisions:
@@ -113,8 +115,9 @@ def _revisions(catalog: Catalog, ledger: Ledger, slug: str, last: int | None, un
     found = catalog.revisions_since(slug, after_seq=last, until_seq=until)
     known = ledger.mailed_to_anyone([r.paper.paper_id for r in found])
     told = [r for r in found if r.paper.paper_id in known]
-    told.sort(key=lambda r: (r.paper.paper_id, r.at), reverse=True)
-    return sorted(told, key=lambda r: Announcement.WITHDRAWN not in r.announcements)
+    return sorted(
+        told, key=lambda r: (Announcement.WITHDRAWN not in r.announcements, -r.at.timestamp(), revision_key(r))
+    )
 
 
 def _rank(paper: Paper) -> tuple[bool, bool, int, float, str]:

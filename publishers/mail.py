@@ -85,7 +85,7 @@ def send_edition(
     pending = ledger.pending(edition.edition_id)
     if not pending and not ledger.edition(edition.edition_id):  # planned only
         pending = tuple(_planned(edition, address) for address in recipients(sending.mail))
-    return sending.all(pending)
+    return sending.deliver_all(pending)
 
 
 class _Sending:
@@ -108,7 +108,7 @@ class _Sending:
         self.revisions = {revision_key(r): r for r in revisions_of(catalog, edition)}
         self.rendered: dict[tuple[tuple[str, ...], int], Digest] = {}
 
-    def all(self, pending: Sequence[Delivery]) -> DeliveryReport:
+    def deliver_all(self, pending: Sequence[Delivery]) -> DeliveryReport:
         """Deliver each of `pending` and count what became of them."""
         report = DeliveryReport(edition_id=self.edition.edition_id)
         for number, delivery in enumerate(pending):
@@ -148,35 +148,42 @@ class _Sending:
         content = build_message(
             digest, mail=self.mail, address=delivery.address, edition=self.edition, site=self.site, message_id=mid
         )
-        if self.transport:
-            self._reserve_send_confirm(delivery, self.transport, content, mid, contents, digest.more)
+        if not self.transport:
+            return None
+        key = (delivery.edition_id, delivery.address)
+        if not self.ledger.reserve(*key, message_id=mid, contents=contents, more=digest.more, now=self.now):
+            return "it is finished already"
+        self._send(delivery, self.transport, content)
+        self.ledger.confirm(*key, now=self.now)
         return None
 
-    def _reserve_send_confirm(
-        self, delivery: Delivery, transport: Transport, content: bytes, mid: str, contents: tuple[str, ...], more: int
-    ) -> None:
-        key = (delivery.edition_id, delivery.address)
-        sender = sender_address(self.mail)
-        self.ledger.reserve(*key, message_id=mid, contents=contents, more=more, now=self.now)
+    def _send(self, delivery: Delivery, transport: Transport, content: bytes) -> None:
+        """Hand over a reserved message. Raises MailError, after the ledger knows why."""
+        envelope = Envelope(
+            sender=sender_address(self.mail),
+            address=delivery.address,
+            day=self.edition.day,
+            topic=self.edition.topic,
+        )
         try:
-            transport.send(
-                content,
-                Envelope(sender=sender, address=delivery.address, day=self.edition.day, topic=self.edition.topic),
+            transport.send(content, envelope)
+        except MailError as error:
+            told = self._given_up(delivery, error)
+            self.ledger.fail(
+                delivery.edition_id,
+                delivery.address,
+                reason=str(told),
+                permanent=isinstance(told, MailRefused),
+                in_doubt=delivery.state is DeliveryState.RESERVED,
             )
-        except MailServerDown as error:
-            self.ledger.fail(*key, reason=str(error), permanent=False)
-            raise
-        except MailDeferred as error:
-            since = delivery.reserved_at or self.now
-            if self.now - since < _GIVE_UP_AFTER:
-                self.ledger.fail(*key, reason=str(error), permanent=False)
-                raise
-            self.ledger.fail(*key, reason=f"given up after {delivery.attempts + 1} attempts: {error}", permanent=True)
-            raise MailRefused(f"given up after {delivery.attempts + 1} attempts: {error}") from error
-        except MailRefused as error:
-            self.ledger.fail(*key, reason=str(error), permanent=True)
-            raise
-        self.ledger.confirm(*key, now=self.now)
+            raise told from error
+
+    def _given_up(self, delivery: Delivery, error: MailError) -> MailError:
+        """Return `error`, as a refusal where this address has been put off for too long."""
+        since = delivery.reserved_at or self.now
+        if isinstance(error, MailRefused | MailServerDown) or self.now - since < _GIVE_UP_AFTER:
+            return error
+        return MailRefused(f"given up after {delivery.attempts + 1} attempts: {error}")
 
     def _not_wanted(self, delivery: Delivery) -> str | None:
         if delivery.address not in self.listed:
@@ -191,7 +198,7 @@ class _Sending:
         if delivery.state is DeliveryState.DUE:
             self.ledger.skip(delivery.edition_id, delivery.address, reason=reason)
         else:
-            self.ledger.fail(delivery.edition_id, delivery.address, reason=reason, permanent=True)
+            self.ledger.fail(delivery.edition_id, delivery.address, reason=reason, permanent=True, in_doubt=True)
 
     def _compose(self, delivery: Delivery) -> tuple[Digest, tuple[str, ...]] | None:
         """Return the digest for one address and what it tells; None where nothing is left to tell.
@@ -244,10 +251,8 @@ def _send_all(
     reports: list[DeliveryReport] = []
     for edition in editions:
         if reports and reports[-1].stopped:
-            waiting = len(ledger.pending(edition.edition_id))
-            reports.append(
-                replace(reports[-1], edition_id=edition.edition_id, sent=0, failed=0, skipped=0, deferred=waiting)
-            )
+            waiting, why = len(ledger.pending(edition.edition_id)), reports[-1].reasons[-1:]
+            reports.append(DeliveryReport(edition_id=edition.edition_id, deferred=waiting, reasons=why, stopped=True))
         else:
             reports.append(send_edition(edition, catalog, ledger, transport, settings=settings, now=now))
     return tuple(reports)

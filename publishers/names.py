@@ -1,6 +1,7 @@
 """Codes as readers know them: arXiv categories, archives and groups by their English names, licenses by short names.
 
-Names are arXiv's own (https://arxiv.org/category_taxonomy), those of closed archives included. A bare code such as
+Names are arXiv's own (https://arxiv.org/category_taxonomy), closed archives included, but for the few that say
+nothing alone (`Applications`). A bare code such as
 cs.CV also looks like a domain to mail filters, so whatever goes to readers carries the name.
 """
 

@@ -198,7 +198,7 @@ def paper_links(paper: Paper) -> tuple[Link, ...]:
 def day_sections(
     papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int
 ) -> tuple[Section, ...]:
-    """Return all papers of a day, each once: under its first topic in the order of `topics`, else its first category."""
+    """Return all papers of a day, each once: under its first topic in the order of `topics`, else by category."""
     shown: set[str] = set()
     found: list[Section] = []
     for topic in topics:
@@ -229,7 +229,7 @@ def lead_sections(
         section = _topic_section(topic, members, shown, topics, root=root, summary_max=summary_max, cards_max=room)
         if section.cards:
             found.append(section)
-    rest = [tagged for tagged in papers if not tagged.tags]
+    rest = [tagged for tagged in papers if not in_topics(tagged, topics)]
     room = min(share, cards_max - len(shown)) if found else cards_max
     cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in rest[:room])
     if cards:
@@ -289,6 +289,12 @@ def count_by_topic(papers: Iterable[TaggedPaper]) -> Mapping[str, int]:
         for slug in {tag.slug for tag in tagged.tags}:
             counts[slug] = counts.get(slug, 0) + 1
     return counts
+
+
+def in_topics(tagged: TaggedPaper, topics: Sequence[Topic]) -> bool:
+    """Say whether a paper belongs to any of `topics`."""
+    slugs = {topic.slug for topic in topics}
+    return any(tag.slug in slugs for tag in tagged.tags)
 
 
 def known_tags(tagged: TaggedPaper, topics: Sequence[Topic], *, root: str) -> tuple[tuple[Tag, str | None], ...]:

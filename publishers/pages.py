@@ -67,7 +67,7 @@ def index_page(
         path="index.html",
         latest_day=latest_day,
         count=dict(days).get(latest_day, len(papers)) if latest_day else 0,
-        in_topics=sum(bool(tagged.tags) for tagged in papers),
+        in_topics=sum(show.in_topics(tagged, site.topics) for tagged in papers),
         sections=show.lead_sections(
             papers, site.topics, root="", summary_max=_SUMMARY_CHARACTERS, cards_max=_LEAD_CARDS_MAX
         ),
@@ -122,7 +122,7 @@ def day_page(
         path=day_path(day),
         day=day,
         count=len(papers),
-        in_topics=sum(bool(tagged.tags) for tagged in papers),
+        in_topics=sum(show.in_topics(tagged, site.topics) for tagged in papers),
         previous=(previous, f"../{day_path(previous)}") if previous else None,
         next=(next_day, f"../{day_path(next_day)}") if next_day else None,
     )

@@ -19,7 +19,8 @@ _INVISIBLE = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
-_SENTENCE_END = re.compile(r"[.!?…][)\]”’\"']*(?=\s)")
+_SENTENCE_END = re.compile(r"(\S+)[.!?…][)\]”’\"']*(?=\s[^a-z])")
+_SHORT = re.compile(r"[(\[“\"]*(?:\w|e\.g|i\.e|al|cf|vs|resp|Fig|Figs|Sec|Eq|Eqs|Ref|Phys|Rev|Lett|Dr|St|No)", re.ASCII)
 
 
 @functools.lru_cache(maxsize=8_192)
@@ -40,7 +41,7 @@ def summary(text: str, characters_max: int) -> str:
     if len(whole) <= characters_max:
         return whole
     head = whole[: max(0, characters_max - 1)]  # room for the ellipsis
-    ends = [found.end() for found in _SENTENCE_END.finditer(head[:-1])]
+    ends = [found.end() for found in _SENTENCE_END.finditer(head) if not _SHORT.fullmatch(found[1])]
     if ends and ends[-1] >= characters_max // 2:
         return f"{head[: ends[-1]]} …"
     word = head if whole[len(head)].isspace() else head.rpartition(" ")[0] or _whole_characters(head)
@@ -48,5 +49,7 @@ def summary(text: str, characters_max: int) -> str:
 
 
 def _whole_characters(head: str) -> str:
-    """Drop a last character whose combining marks may have been cut off."""
+    """Drop the last character with its combining marks: some of them may have been cut off."""
+    while head and unicodedata.combining(head[-1]):
+        head = head[:-1]
     return head[:-1]

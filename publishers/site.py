@@ -16,6 +16,7 @@ from storage.catalog import Catalog
 from storage.errors import ArchiveError
 from storage.index import Index
 from storage.ledger import Ledger
+from storage.model import Revision, TaggedPaper
 from storage.settings import Settings, Topic
 
 ALL = "all"  # the feed of everything
@@ -112,8 +113,9 @@ class _Job:
             done += count
             if progress:
                 progress(done, total)
+        counts = self._catalog.topic_counts()
         for topic in touched:
-            self._topic(topic)
+            self._topic(topic, counts.get(topic.slug, 0))
             done += 1
             if progress:
                 progress(done, total)
@@ -136,7 +138,7 @@ class _Job:
                 self._writer.write(paths.paper_path(paper.paper_id), page)
                 yield 1, paper.announced_on or (paper.announced_at or paper.first_seen_at).date()
 
-    def _topic(self, topic: Topic) -> None:
+    def _topic(self, topic: Topic, total: int) -> None:
         papers = self._catalog.new_in_topic(topic.slug, limit=_FEED_ENTRIES_MAX)
         revisions = self._catalog.revisions_in_topic(topic.slug, limit=_REVISIONS_MAX)
         self._feed_files(topic, papers, revisions)
@@ -144,21 +146,19 @@ class _Job:
             self._pages,
             topic,
             papers[:_PAGE_PAPERS_MAX],
-            total=self._catalog.topic_counts().get(topic.slug, 0),
+            total=total,
             revisions=revisions[:20],
         )
         self._writer.write(paths.topic_path(topic.slug), page)
 
-    def _feed_files(
-        self, topic: Topic, papers: Sequence[feeds.TaggedPaper], revisions: Sequence[feeds.Revision]
-    ) -> None:
+    def _feed_files(self, topic: Topic, papers: Sequence[TaggedPaper], revisions: Sequence[Revision]) -> None:
         feed = feeds.topic_feed(self._feeds, topic, papers)
         life = feeds.revisions_feed(self._feeds, topic, revisions)
         self._writer.write(paths.feed_path(topic.slug, "atom"), feeds.atom(feed))
         self._writer.write(paths.feed_path(topic.slug, "rss"), feeds.rss(feed))
         self._writer.write(paths.feed_path(topic.slug, "json"), feeds.json_feed(feed))
         self._writer.write(paths.revisions_path(topic.slug), feeds.atom(life))
-        self.left_out += [*feed.left_out, *life.left_out]
+        self.left_out += [f"{topic.slug}: {entry}" for entry in (*feed.left_out, *life.left_out)]
 
     def _day_pages(self, touched: set[date]) -> None:
         days = [day for day, _ in self._catalog.days()]
@@ -177,7 +177,7 @@ class _Job:
         page = pages.index_page(
             self._pages,
             latest_day=latest,
-            papers=self._catalog.papers_of_day(latest)[:_INDEX_PAPERS_MAX] if latest else (),
+            papers=self._catalog.papers_of_day(latest, limit=_INDEX_PAPERS_MAX) if latest else (),
             days=days,
             topic_counts=self._catalog.topic_counts(),
             trending=self._catalog.trending(_TRENDING_MAX),

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 
 from publishers.tex_reader import Reader
-from publishers.tex_tables import MATH_CLOSE, MATH_OPEN, OVER, SCRIPT_CHARACTERS, SOFT_SPACE, WORD_EDGE
+from publishers.tex_tables import MATH_CLOSE, MATH_OPEN, OVER, SCRIPT_CHARACTERS, SOFT_SPACE, VANISHED, WORD_EDGE
 
 _MATH_CHARACTERS_MAX = 3_000  # between two dollars; more is an unbalanced dollar
 _ITALICS_CHARACTERS_MAX = 60
@@ -105,6 +105,7 @@ def _is_math(text: str, kind: str, start: int, end: int) -> bool:
 def _settle(text: str) -> str:
     """Turn the marks that are left into spaces or nothing."""
     text = " ".join(part.strip() for part in text.split(SOFT_SPACE))
+    text = re.sub(f" ?{VANISHED}+(?=[ ,.;:)]|$)", "", text).replace(VANISHED, WORD_EDGE)
     text = re.sub(rf"(?<=[\w)]){WORD_EDGE}+(?=[^\W_{SCRIPT_CHARACTERS}])", " ", text)
     return re.sub(f"[{WORD_EDGE}{MATH_OPEN}{MATH_CLOSE}{OVER}]", "", text)
 

@@ -32,6 +32,7 @@ from publishers.tex_tables import (
     SYMBOLS,
     TEXT,
     TEXT_ACCENTS,
+    VANISHED,
     WORD_EDGE,
     stands_apart,
 )
@@ -279,7 +280,7 @@ class Reader:
         environment = self.raw_argument()
         if name == "begin" and environment.rstrip("*") in ("array", "tabular"):
             self.raw_argument()
-        return " " if name in ("begin", "end") else WORD_EDGE
+        return " " if name in ("begin", "end") else VANISHED
 
     def symbol(self, name: str, *, math: bool) -> str:
         """Read a command that stands for a sign; one that nobody knows stands for its own name."""

@@ -14,6 +14,7 @@ from unicodeit import data as unicodeit_data
 SOFT_SPACE = "\x01"  # a space beside a relation or operator, unless at an edge or inside a script
 MATH_OPEN, MATH_CLOSE = "\x02", "\x03"
 WORD_EDGE = "\x04"  # a space only where two words would touch
+VANISHED = "\x06"  # where a citation was: the space before it goes too
 OVER = "\x05"  # the stroke of `a \\over b`, until its group ends
 
 
@@ -51,8 +52,8 @@ _OWN_SYMBOLS = {
     "LaTeX": "LaTeX", "TeX": "TeX", "ie": "i.e.", "eg": "e.g.", "etal": "et al.", "cf": "cf.", "vs": "vs.",
     "msun": "M⊙", "Msun": "M⊙", "Lsun": "L⊙", "Rsun": "R⊙", "solar": "⊙", "sun": "⊙", "kms": "km s⁻¹",
     "hmpc": "h⁻¹ Mpc", "eps": "ε", "veps": "ε", "ep": "ε", "vare": "ε", "al": "α", "lam": "λ", "om": "ω", "Om": "Ω",
-    "hdots": "…", "choose": "choose", "R": "ℝ", "C": "ℂ", "Z": "ℤ", "N": "ℕ", "Q": "ℚ", "RR": "ℝ", "CC": "ℂ", "ZZ": "ℤ", "NN": "ℕ",
-    "QQ": "ℚ", "bbR": "ℝ", "bbr": "ℝ", "reals": "ℝ", "pa": "∂", "dbar": "∂̄", "db": "dB",
+    "hdots": "…", "choose": "choose", "R": "ℝ", "C": "ℂ", "Z": "ℤ", "N": "ℕ", "Q": "ℚ", "RR": "ℝ", "CC": "ℂ",
+    "ZZ": "ℤ", "NN": "ℕ", "QQ": "ℚ", "bbR": "ℝ", "bbr": "ℝ", "reals": "ℝ", "pa": "∂", "dbar": "∂̄", "db": "dB",
 }  # fmt: skip
 
 SYMBOLS: dict[str, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import ipaddress
@@ -19,6 +20,7 @@ from storage.errors import MailDeferred, MailError, MailRefused
 from storage.settings import Mail
 
 _REASON_CHARACTERS_MAX = 200
+_LOGGED_IN = 235  # RFC 4954, 4
 _SERVICE_CLOSING = 421  # RFC 5321, 3.8: may answer any command
 
 
@@ -147,7 +149,7 @@ class SmtpTransport:
             if self._login:
                 if not secured and not _is_this_machine(self._host):
                     raise MailServerDown(f"{self._name} offers no TLS, so the password of smtp_url is not sent")
-                connection.login(*self._login)
+                _log_in(connection, *self._login)
         except BaseException:
             connection.close()
             raise
@@ -203,6 +205,17 @@ class OutboxTransport:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _log_in(connection: smtplib.SMTP, user: str, password: str) -> None:
+    """Log in. What smtplib cannot say, as it is not ASCII, goes by AUTH PLAIN in UTF-8 (RFC 4616)."""
+    if (user + password).isascii():
+        connection.login(user, password)
+        return
+    answer = base64.b64encode(f"\0{user}\0{password}".encode()).decode("ascii")
+    code, text = connection.docmd("AUTH", f"PLAIN {answer}")
+    if code != _LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, text)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -30,8 +30,8 @@ from storage.settings import Settings, Topic
 
 _VIEWS = files("storage").joinpath("catalog.sql").read_text(encoding="utf-8")
 _CONFIG: dict[str, Any] = {"python_enable_replacements": "false", "threads": "2"}
-_TOLD = ("revised", "published", "withdrawn", "code-appeared")
 _TAG_SCHEMA = pa.schema([("paper_id", pa.string()), ("topic", pa.string()), ("reason", pa.string())])
+_PAPERS_KEPT = 20_000  # in memory while a snapshot is open: topics share most of their papers
 _SEGMENTS_AT_ONCE = 50  # tagged in one go: bounds memory when a changed topic re-tags a large archive
 
 
@@ -67,6 +67,8 @@ class Catalog:
             self.connection = duckdb.connect(str(path), read_only=True, config=_CONFIG)
         except duckdb.Error as error:
             raise ArchiveError(f"{path}: {str(error).splitlines()[0]}") from error
+        self._log = home / "archive" / "log"
+        self._tagged: dict[tuple[str, int], TaggedPaper] = {}
         self._titles = dict(self.connection.execute("SELECT topic, title FROM topics").fetchall())
 
     def __enter__(self) -> Catalog:
@@ -83,48 +85,49 @@ class Catalog:
 
     def papers(self, paper_ids: Sequence[str]) -> list[TaggedPaper]:
         """The papers with these ids, in this order; unknown ids are left out."""
-        rows = self.rows("SELECT * FROM papers WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)])
-        known = {t.paper.paper_id: t for t in self._tagged(rows)}
+        found = self._heads("SELECT paper_id, seq FROM _heads WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)])
+        known = {t.paper.paper_id: t for t in found}
         return [known[p] for p in paper_ids if p in known]
 
     def new_in_topic(self, slug: str | None, *, since: datetime | None = None, limit: int = 1_000) -> list[TaggedPaper]:
         """Papers announced as new in a topic (None: in any), newest first."""
-        return self._tagged(
-            self.rows(
-                f"""SELECT * FROM papers WHERE announced_at IS NOT NULL {_in_topic(slug)}
-                AND announced_at >= coalesce(?, TIMESTAMP '1970-01-01') ORDER BY announced_at DESC LIMIT ?""",
-                [*_slug(slug), _naive(since), limit],
-            )
+        return self._heads(
+            f"""SELECT paper_id, seq FROM _heads WHERE announced_at >= coalesce(?, TIMESTAMP '1970-01-01')
+            {_in_topic(slug)} ORDER BY announced_at DESC LIMIT ?""",
+            [_naive(since), *_slug(slug), limit],
         )
 
     def new_since(self, slug: str, *, after_seq: int, until_seq: int) -> list[TaggedPaper]:
         """Papers of a topic first announced as new in a segment of (after_seq, until_seq], newest first."""
-        return self._tagged(
-            self.rows(
-                f"""SELECT * FROM papers WHERE announced_at IS NOT NULL {_in_topic(slug)} AND paper_id IN (
-                SELECT paper_id FROM sightings WHERE list_contains(announcements, 'new') AND seq > ? AND seq <= ?)
-                ORDER BY announced_at DESC""",
-                [*_slug(slug), after_seq, until_seq],
-            )
+        return self._heads(
+            f"""SELECT paper_id, seq FROM _heads WHERE announced_at IS NOT NULL {_in_topic(slug)} AND paper_id IN (
+            SELECT paper_id FROM _rows WHERE list_contains(announcements, 'new') AND seq > ? AND seq <= ?)
+            ORDER BY announced_at DESC""",
+            [*_slug(slug), after_seq, until_seq],
         )
 
     def revisions_since(self, slug: str, *, after_seq: int, until_seq: int) -> list[Revision]:
         """Revisions of a topic's papers in segments (after_seq, until_seq], newest first."""
-        return self._revisions(slug, "seq > ? AND seq <= ?", [after_seq, until_seq], 10_000)
+        return self._told(
+            f"""SELECT paper_id, seq FROM _told WHERE seq > ? AND seq <= ? {_in_topic(slug)}
+            ORDER BY revised_at DESC, paper_id""",
+            [after_seq, until_seq, *_slug(slug)],
+        )
 
     def revisions_in_topic(self, slug: str | None, *, limit: int = 1_000) -> list[Revision]:
         """What readers were told after papers of a topic (None: any) were new, newest first."""
-        return self._revisions(slug, "true", [], limit)
+        return self._told(
+            f"SELECT paper_id, seq FROM _told WHERE true {_in_topic(slug)} ORDER BY revised_at DESC, paper_id LIMIT ?",
+            [*_slug(slug), limit],
+        )
 
     def revisions(self, paper_id: str) -> list[Revision]:
         """All that was announced of one paper, oldest first."""
-        rows = self.rows("SELECT * FROM _rows WHERE paper_id = ? ORDER BY seq", [paper_id])
-        return [r for r in map(_revision, rows) if r.announcements]
+        return self.life([paper_id]).get(paper_id, ([], []))[0]
 
     def sightings(self, paper_id: str) -> list[Sighting]:
         """Who saw one paper, oldest first."""
-        rows = self.rows("SELECT sightings FROM _rows WHERE paper_id = ? ORDER BY seq", [paper_id])
-        return [sighting_of(s) for row in rows for s in row["sightings"]]
+        return self.life([paper_id]).get(paper_id, ([], []))[1]
 
     def life(self, paper_ids: Sequence[str]) -> dict[str, tuple[list[Revision], list[Sighting]]]:
         """Revisions and sightings of many papers at once, each oldest first."""
@@ -140,23 +143,23 @@ class Catalog:
 
     def days(self) -> list[tuple[date, int]]:
         """Each day with how many papers were new on it, newest first."""
-        rows = self.rows(f"SELECT {_DAY} AS day, count(*) AS n FROM papers {_WHERE_NEW} GROUP BY day ORDER BY day DESC")
+        rows = self.rows(f"SELECT day, count(*) AS n FROM _heads {_WHERE_NEW} GROUP BY day ORDER BY day DESC")
         return [(row["day"], row["n"]) for row in rows]
 
-    def papers_of_day(self, day: date) -> list[TaggedPaper]:
+    def papers_of_day(self, day: date, *, limit: int = 100_000) -> list[TaggedPaper]:
         """The papers new on a day, in the calendar of the source that announced them; newest first."""
-        return self._tagged(
-            self.rows(f"SELECT * FROM papers {_WHERE_NEW} AND {_DAY} = ? ORDER BY announced_at DESC", [day])
+        return self._heads(
+            f"SELECT paper_id, seq FROM _heads {_WHERE_NEW} AND day = ? ORDER BY announced_at DESC LIMIT ?",
+            [day, limit],
         )
 
     def trending(self, limit: int = 10) -> list[TaggedPaper]:
         """The papers on the newest curated lists, most votes first."""
-        return self._tagged(
-            self.rows(
-                """SELECT * FROM papers WHERE trending_on >= (SELECT max(trending_on) FROM papers) - INTERVAL 2 DAY
-                ORDER BY upvotes DESC NULLS LAST, paper_id LIMIT ?""",
-                [limit],
-            )
+        return self._heads(
+            """SELECT paper_id, seq FROM _heads
+            WHERE trending_on >= (SELECT max(trending_on) FROM _heads) - INTERVAL 2 DAY
+            ORDER BY upvotes DESC NULLS LAST, paper_id LIMIT ?""",
+            [limit],
         )
 
     def topic_counts(self) -> dict[str, int]:
@@ -166,7 +169,7 @@ class Catalog:
 
     def changed_since(self, seq: int) -> list[str]:
         """The papers with a row in a segment after `seq`, sorted."""
-        rows = self.rows("SELECT DISTINCT paper_id FROM _rows WHERE seq > ? ORDER BY paper_id", [seq])
+        rows = self.rows("SELECT paper_id FROM _heads WHERE seq > ? ORDER BY paper_id", [seq])
         return [row["paper_id"] for row in rows]
 
     def matching(self, query: str, *, now: datetime, since: datetime | None = None, limit: int = 1_000) -> list[Paper]:
@@ -189,30 +192,49 @@ class Catalog:
         except duckdb.Error as error:
             raise ArchiveError(f"papers.duckdb: {str(error).splitlines()[0]}") from error
 
-    def _tagged(self, rows: Iterable[Mapping[str, Any]]) -> list[TaggedPaper]:
-        papers = [paper_of(dict(row)) for row in rows]
+    def _heads(self, sql: str, parameters: Sequence[object]) -> list[TaggedPaper]:
+        """The papers of a list of (paper_id, seq), in its order."""
+        keys = self._keys(sql, parameters)
+        missing = [key for key in keys if key not in self._tagged]
+        tags = self._tags([paper_id for paper_id, _ in missing])
+        for key, row in self._wide(missing).items():
+            self._tagged[key] = TaggedPaper(paper=paper_of(row), tags=tags.get(key[0], ()))
+        found = [self._tagged[key] for key in keys]
+        if len(self._tagged) > _PAPERS_KEPT:
+            self._tagged.clear()
+        return found
+
+    def _told(self, sql: str, parameters: Sequence[object]) -> list[Revision]:
+        """The revisions of a list of (paper_id, seq), in its order."""
+        keys = self._keys(sql, parameters)
+        rows = self._wide(keys)
+        return [_revision(rows[key]) for key in keys]
+
+    def _keys(self, sql: str, parameters: Sequence[object]) -> list[tuple[str, int]]:
+        return [(row["paper_id"], row["seq"]) for row in self.rows(sql, parameters)]
+
+    def _wide(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:
+        """The whole rows for these keys; opens only the segments that hold them."""
+        wanted = set(keys)
+        if not wanted:
+            return {}
+        names = [str(segment_path(self._log, seq)) for seq in sorted({seq for _, seq in wanted})]
+        rows = self.rows(
+            "SELECT * FROM read_parquet(?) WHERE paper_id IN (SELECT unnest(?))", [names, [p for p, _ in wanted]]
+        )
+        return {(r["paper_id"], r["seq"]): r for r in rows if (r["paper_id"], r["seq"]) in wanted}
+
+    def _tags(self, paper_ids: Sequence[str]) -> dict[str, tuple[Tag, ...]]:
         tags: dict[str, list[Tag]] = {}
         order = {slug: i for i, slug in enumerate(self._titles)}
-        for row in self.rows(
-            "SELECT * FROM paper_topics WHERE paper_id IN (SELECT unnest(?))", [[p.paper_id for p in papers]]
-        ):
+        if not paper_ids:
+            return {}
+        for row in self.rows("SELECT * FROM paper_topics WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)]):
             tag = Tag(slug=row["topic"], title=self._titles[row["topic"]], reason=row["reason"])
             tags.setdefault(row["paper_id"], []).append(tag)
-        return [
-            TaggedPaper(paper=p, tags=tuple(sorted(tags.get(p.paper_id, ()), key=lambda t: order[t.slug])))
-            for p in papers
-        ]
-
-    def _revisions(self, slug: str | None, where: str, parameters: list[object], limit: int) -> list[Revision]:
-        rows = self.rows(
-            f"""SELECT * FROM _rows WHERE {where} {_in_topic(slug)} AND list_has_any(announcements, ?)
-            ORDER BY seq DESC, revised_at DESC LIMIT ?""",
-            [*parameters, *_slug(slug), list(_TOLD), limit],
-        )
-        return [_revision(row) for row in rows]
+        return {p: tuple(sorted(found, key=lambda t: order[t.slug])) for p, found in tags.items()}
 
 
-_DAY = "coalesce(announced_on, announced_at::DATE)"
 _WHERE_NEW = "WHERE announced_at IS NOT NULL"
 
 

@@ -2,13 +2,24 @@
 -- `segments()` is replaced by the list of committed files, newest first.
 CREATE VIEW _rows AS SELECT * FROM read_parquet(segments());
 
+-- Where each paper stands, and what lists are sorted by: narrow and native, so that a list is found without reading text.
+CREATE TABLE _heads AS
+SELECT paper_id, seq, announced_at, coalesce(announced_on, announced_at::DATE) AS day, trending_on, upvotes
+FROM _rows
+QUALIFY row_number() OVER (PARTITION BY paper_id ORDER BY seq DESC) = 1;
+
+-- The rows readers were told of after a paper was new.
+CREATE TABLE _told AS
+SELECT paper_id, seq, revised_at FROM _rows
+WHERE list_has_any(announcements, ['revised', 'published', 'withdrawn', 'code-appeared']);
+
 CREATE VIEW papers AS
 SELECT paper_id, seq, title, abstract, authors, categories, categories[1] AS primary_category, sources, version, revision,
        url, pdf_url, code_url, project_url, doi, journal_ref, license_url, withdrawn,
        announced_on, published_at, first_seen_at, announced_at, revised_at, trending_on,
        upvotes, comment_count, stars, aliases, content_hash, hash_changes, text_rank
 FROM _rows
-QUALIFY row_number() OVER (PARTITION BY paper_id ORDER BY seq DESC) = 1;
+WHERE (paper_id, seq) IN (SELECT (paper_id, seq) FROM _heads);
 
 CREATE VIEW sightings AS
 SELECT paper_id, seq, s.source, s.entry_id, s.seen_at, s.announced_on, s.announcements, s.version, s.categories,

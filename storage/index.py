@@ -112,7 +112,7 @@ class Index:
             "SELECT entry_hash, counts FROM seen WHERE paper_id = ? AND source = ? AND entry_id = ?",
             (candidate.paper_id, entry.source, entry.entry_id),
         ).fetchone()
-        return row == (candidate.entry_hash, counts_text(entry.upvotes, entry.comment_count, entry.stars))
+        return bool(row == (candidate.entry_hash, counts_text(entry.upvotes, entry.comment_count, entry.stars)))
 
     # What a segment brings -----------------------------------------------------------------------------------
 

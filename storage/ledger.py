@@ -211,17 +211,19 @@ class Ledger:
         """Write down that the server took responsibility for a reserved message."""
         self._finish("state = 'sent', reason = NULL, confirmed_at = ?", "reserved", edition_id, address, _time(now))
 
-    def fail(self, edition_id: str, address: str, *, reason: str, permanent: bool) -> None:
+    def fail(self, edition_id: str, address: str, *, reason: str, permanent: bool, in_doubt: bool = False) -> None:
         """Write down why a reserved message did not go out.
 
-        A permanent failure ends the delivery and frees its papers, so that another topic may still bring them. Any
-        other leaves it reserved: the next sender tries again.
+        A permanent failure ends the delivery and frees its papers, so that another topic may still bring them, unless
+        an earlier attempt is in doubt: that may have arrived. Any other failure leaves it reserved: the next sender
+        tries again.
         """
         if not permanent:
             self._finish("reason = ?", "reserved", edition_id, address, reason)
             return
         with self._transaction() as sql:
-            sql.execute("DELETE FROM mailed WHERE edition_id = ? AND address = ?", (edition_id, address))
+            if not in_doubt:
+                sql.execute("DELETE FROM mailed WHERE edition_id = ? AND address = ?", (edition_id, address))
             sql.execute(
                 "UPDATE deliveries SET state = 'failed', reason = ? WHERE edition_id = ? AND address = ?",
                 (reason, edition_id, address),

@@ -17,8 +17,8 @@ from datetime import date, datetime
 from difflib import get_close_matches
 
 from storage.errors import QueryError
-from storage.identity import parse_arxiv_id, parse_doi
-from storage.model import Paper
+from storage.identity import parse_arxiv_id, strong_aliases
+from storage.model import Entry, Paper
 from storage.query_terms import (
     COUNT_FIELDS,
     FACT_FIELDS,
@@ -313,9 +313,10 @@ def _listed_needles(field: str, value: str, *, exact: bool) -> tuple[str, ...]:
 
 
 def _canonical_id(value: str) -> str:
-    """Return the id as the archive spells it: arXiv ids without a version, DOIs in lower case."""
-    arxiv, doi = parse_arxiv_id(value), parse_doi(value)
-    return f"arxiv:{arxiv[0]}" if arxiv else f"doi:{doi}" if doi else value
+    """Return the id as the archive spells it: arXiv ids without a version, DOIs in lower case, arXiv's DOIs folded."""
+    arxiv = parse_arxiv_id(value)
+    known = strong_aliases(Entry(source="", entry_id="", title="", arxiv_id=arxiv[0] if arxiv else None, doi=value))
+    return known[0] if known else value
 
 
 def _count(field: str, value: str) -> tuple[int, int]:

@@ -69,6 +69,4 @@ def a_paper(**changes: Any) -> Paper:
 
 def tagged(paper: Paper, *slugs: str) -> TaggedPaper:
     """The paper with topics of these slugs."""
-    return TaggedPaper(
-        paper=paper, tags=tuple(Tag(slug=s, title=s.replace("-", " ").title(), reason=s) for s in slugs)
-    )
+    return TaggedPaper(paper=paper, tags=tuple(Tag(slug=s, title=s.replace("-", " ").title(), reason=s) for s in slugs))

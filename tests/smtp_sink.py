@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -147,7 +149,7 @@ class _Handler:
         if script.on_data:
             script.on_data(len(sink.received))
         if len(sink.received) in script.hang_up:
-            assert server.transport
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
         return answer
 
@@ -161,8 +163,6 @@ def _authenticator(login: tuple[str, str]) -> Callable[[SMTP, Session, Envelope,
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

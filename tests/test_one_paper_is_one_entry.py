@@ -187,6 +187,14 @@ def test_a_replacement_of_an_unknown_paper_is_not_announced_as_new(wire: Wire) -
     assert wire.paper().revised_at == wire.clock
 
 
+def test_a_version_met_as_a_cross_list_and_called_a_replacement_is_one_revision(wire: Wire) -> None:
+    wire.say(version_two(source="arxiv-rss:cs.AI", announce_type="cross"))
+    assert wire.say(version_two()).announcements == {A.REVISED: 1}
+    assert (
+        A.REVISED not in wire.say(version_two(source="arxiv-rss:stat.ML", announce_type="replace-cross")).announcements
+    )
+
+
 def test_a_withdrawal_is_announced_once(wire: Wire) -> None:
     wire.say(an_entry())
     notice = version_two(version=3, abstract="This paper has been withdrawn by the authors.")

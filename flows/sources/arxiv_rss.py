@@ -36,13 +36,13 @@ class ArxivRss:
     default_schedule = "20 4,5,8,13,19 * * *"
     delay_seconds = 3.0  # https://info.arxiv.org/help/api/tou.html: one request every three seconds
 
-    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:
+    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:  # noqa: ARG002 the port's shape
         """One request; unconditional, because arXiv stamps each rendering and so no validator ever matches."""
         category = source.category or ""
         url = rebased(f"{_HOST}/rss/{quote(category, safe='+.-')}", source.base_url)
         return (Request(url=url, key=category, conditional=False),)
 
-    def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:
+    def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:  # noqa: ARG002
         """Read a batch; an empty one is fine, as on weekends and holidays."""
         if fetched.status not in _EXPLAINING_STATUSES:
             require_ok(source, fetched)

@@ -40,7 +40,7 @@ class HfDaily:
             for day in days
         )
 
-    def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:
+    def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:  # noqa: ARG002
         """Read one day's list; a day without one is fine."""
         day = date.fromisoformat(request.key)
         listed = [] if fetched.status == 404 else _list(source, fetched)
@@ -81,7 +81,9 @@ def _list(source: Source, fetched: Fetched) -> list[Any]:
     if isinstance(document, list):
         return document
     said = document.get("error") if isinstance(document, dict) else None
-    raise ParseError(source.name, f"it says {str(said)[:200]!r}" if said else "it returned JSON that is no list of papers")
+    raise ParseError(
+        source.name, f"it says {str(said)[:200]!r}" if said else "it returned JSON that is no list of papers"
+    )
 
 
 def _entry(source: Source, day: date, thing: Any) -> Entry:

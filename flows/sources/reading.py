@@ -17,9 +17,8 @@ T = TypeVar("T")
 
 _FORGE = re.compile(r"(?<![\w.@-])(?:https?://)?(?:www\.)?(github\.com|gitlab\.com)((?:/[\w.-]+){2,})", re.I | re.ASCII)
 # First path segments of GitHub and GitLab that are pages of theirs and no account.
-_NO_ACCOUNTS = frozenset(
-    ["about", "apps", "collections", "explore", "features", "login", "marketplace", "orgs", "settings", "sponsors"]
-    + ["topics", "trending", "users"]
+_NO_ACCOUNTS = re.compile(
+    "about|apps|collections|explore|features|login|marketplace|orgs|settings|sponsors|topics|trending|users"
 )
 _STATUS_WORDS = {
     401: "it wants a password",
@@ -89,7 +88,7 @@ def repository(text: str) -> str | None:
         host, path = found[1].lower(), found[2].partition("/-/")[0].strip("/").split("/")
         kept = path if host == "gitlab.com" else path[:2]  # GitLab has groups within groups
         kept[-1] = kept[-1].rstrip(".-").removesuffix(".git")
-        if kept[0].lower() not in _NO_ACCOUNTS and all(part.strip(".") for part in kept):
+        if not _NO_ACCOUNTS.fullmatch(kept[0].lower()) and all(part.strip(".") for part in kept):
             return f"https://{host}/{'/'.join(kept)}"
     return None
 

@@ -1,0 +1,123 @@
+"""What a flow run says of itself in Prefect's pages: one line for its state, a few lines of Markdown as its artifact.
+
+Everything a source or a mail server wrote is shown as plain text, and no address leaves the house.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from flows.pipeline import SourceReport
+from publishers.mail import DeliveryReport
+from publishers.site import PublishReport
+
+_LINES_MAX = 20
+_LINE_CHARACTERS_MAX = 300
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#|!~&])")
+_ADDRESS = re.compile(r"\S*@\S*")
+
+
+def ingest_line(report: SourceReport) -> str:
+    """Say in one line what a read brought."""
+    if not report.ok:
+        return report.error or "it failed without a reason"
+    counts = ((report.new, "new"), (report.revised, "revised"), (report.other, "other"), (report.rejected, "refused"))
+    said = ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing new"
+    lost = len(report.problems) + len(report.gaps)
+    trouble = f"; {lost} {'problem' if lost == 1 else 'problems'}" if lost else ""
+    return f"{said} of {report.entries} entries{trouble}"
+
+
+def ingest_account(report: SourceReport, site_url: str) -> str:
+    """Tell what a read brought, what it lost, and where readers find it."""
+    rows = (
+        ("entries", report.entries),
+        ("new", report.new),
+        ("revised", report.revised),
+        ("other announcements", report.other),
+        ("refused", report.rejected),
+        ("requests", report.requests),
+        ("bytes on the wire", f"{report.wire_bytes:,}"),
+        ("seconds", f"{report.elapsed_seconds:.1f}"),
+        ("segment", "none" if report.seq is None else report.seq),
+    )
+    table = ["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
+    failed = [] if report.ok else [f"**It failed:** {plain(report.error or '')}", ""]
+    gaps = [f"the batch of {day} was never read" for day in report.gaps]
+    return "\n".join(
+        [
+            f"### {plain(report.source)}",
+            "",
+            *failed,
+            *table,
+            *_list("Problems", [*report.problems, *gaps]),
+            *_list("Notes", report.notes),
+            "",
+            f"[The site]({site_url})",
+        ]
+    )
+
+
+def publish_line(report: PublishReport) -> str:
+    """Say in one line what a publish did."""
+    if not report.files_written:
+        return f"nothing to do: the site is up to date with segment {report.seq}"
+    return f"{report.files_written} files written for {report.papers} papers, up to segment {report.seq}"
+
+
+def publish_account(report: PublishReport, site_url: str) -> str:
+    """Tell which feeds and how many pages were made again."""
+    feeds = [f"- [{plain(slug)}]({site_url}topics/{slug}.html)" for slug in report.topics]
+    return "\n".join(
+        [
+            f"### {publish_line(report)}",
+            "",
+            f"{report.files_unchanged} files were made again and came out the same.",
+            *(["", "Topics made again:", "", *feeds] if feeds else []),
+            *_list("Left out", report.left_out),
+            "",
+            f"[The site]({site_url})",
+        ]
+    )
+
+
+def delivery_line(report: DeliveryReport) -> str:
+    """Say in one line what became of an edition."""
+    counts = ((report.deferred, "deferred"), (report.failed, "refused"), (report.skipped, "skipped"))
+    return f"{report.edition_id}: " + ", ".join(
+        [f"{report.sent} sent", *(f"{count} {word}" for count, word in counts if count)]
+    )
+
+
+def delivery_account(report: DeliveryReport) -> str:
+    """Tell what became of an edition, in numbers and reasons only."""
+    counts = (report.sent, report.deferred, report.failed, report.skipped)
+    rows = zip(("sent", "deferred", "refused", "skipped"), counts, strict=True)
+    table = ["| | |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)]
+    reasons = [without_addresses(reason) for reason in report.reasons]
+    return "\n".join([f"### {plain(report.edition_id)}", "", *table, *_list("Reasons", reasons)])
+
+
+def artifact_key(*parts: str) -> str:
+    """Return a key as Prefect takes it: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+def plain(text: str) -> str:
+    """Return `text` on one line of bounded length, with nothing in it that Markdown or HTML would act on."""
+    line = " ".join(text.split())
+    shown = line if len(line) <= _LINE_CHARACTERS_MAX else line[: _LINE_CHARACTERS_MAX - 1] + "…"
+    return _MARKDOWN.sub(r"\\\1", shown)
+
+
+def without_addresses(text: str) -> str:
+    """Return `text` with every e-mail address, also a shortened one, taken out."""
+    return _ADDRESS.sub("(address)", text)
+
+
+def _list(title: str, lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    more = [f"- … and {len(lines) - _LINES_MAX} more"] if len(lines) > _LINES_MAX else []
+    return ["", f"{title}:", "", *(f"- {plain(line)}" for line in lines[:_LINES_MAX]), *more]

@@ -1,0 +1,141 @@
+"""`paperwire up`: web site, Prefect server, schedules and flow runs as one process tree with one child.
+
+    this process ── web server (a thread)
+                 ├─ the flows (service.py; they run in this thread's event loop)
+                 └─ Prefect server (a child: SQLite, loopback only, started again when it dies)
+
+The site is served at once, whatever becomes of Prefect, which is imported only after its settings are set.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+
+import uvicorn
+from rich.console import Console
+
+from flows.board import Board
+from flows.prefect_server import PrefectServer, prefect_environment
+from publishers.web import web_app
+from storage.errors import ConfigError, PaperwireError
+from storage.locks import exclusive
+from storage.settings import Settings
+
+_LOOPBACK = "127.0.0.1"
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 where a browser on this machine looks
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+_WEB_START_SECONDS = 10.0
+_WEB_STOP_SECONDS = 2.0
+_THREADS_STOP_SECONDS = 1.0
+
+
+def run_up(settings: Settings, *, console: Console) -> int:
+    """Run everything until SIGINT, SIGTERM or SIGHUP; within 10 seconds of it all processes are gone. Returns 0.
+
+    Raises PaperwireError where this home is in use or a port is taken; ConfigError where no source is configured or
+    the settings come from no file: the flows read it again for each run.
+    """
+    if settings.path is None or not settings.source:
+        missing = "no [[source]] is configured" if settings.path else "`up` needs a configuration file"
+        raise ConfigError(missing, path=settings.path)
+    home, stop = settings.home, threading.Event()
+    with ExitStack() as stack:
+        taken = f"`paperwire up` is already running on {home}"
+        stack.enter_context(exclusive(home / "prefect" / "up.lock", what=taken, wait=False))
+        stack.enter_context(_stopping(stop))
+        listener = stack.enter_context(_listen(settings.web.host, settings.web.port, "port"))
+        prefect_port = _free_port(settings.web.prefect_port)
+        board = Board(settings, console, _url(listener), clock=lambda: datetime.now(UTC))
+        stack.enter_context(_web_server(settings, listener))
+        board.starting()
+        os.environ.update(prefect_environment(home, prefect_port))
+        os.environ.update(PAPERWIRE_CONFIG=str(settings.path), PAPERWIRE_HOME=str(home))
+        server = stack.enter_context(PrefectServer(home, prefect_port))
+        from flows.service import serve  # imports Prefect: 3 s, while the server starts beside us
+
+        serve(settings, server, stop, board)
+    board.stopped()
+    _end_threads()
+    return 0
+
+
+@contextmanager
+def _stopping(stop: threading.Event) -> Iterator[None]:
+    """Set `stop` at the first signal that asks for an end; a second one ends us at once, and the child with us."""
+
+    def ask(*_: object) -> None:
+        stop.set()
+        for number in _SIGNALS:
+            signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, before[number])
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    """Listen on a port; 0 takes a free one. Raises PaperwireError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server((str(address[0]), int(address[1])), family=family)
+    except OSError as error:
+        hint = f"set [web] {setting} to another one, or to 0 for any"
+        raise PaperwireError(f"port {port} of {host} cannot be had ({error.strerror}); {hint}") from error
+
+
+def _free_port(port: int) -> int:
+    """The port for the Prefect server, checked to be free now."""
+    with _listen(_LOOPBACK, port, "prefect_port") as listener:
+        return int(listener.getsockname()[1])
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = _HERE.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+@contextmanager
+def _web_server(settings: Settings, listener: socket.socket) -> Iterator[None]:
+    """Serve the published folder from a thread."""
+    app = web_app(settings.home / "site")
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _WEB_START_SECONDS
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_WEB_STOP_SECONDS)
+
+
+def _end_threads() -> None:
+    """Leave now where a read hangs in a thread: the interpreter would wait for it, and the archive need not."""
+    from flows.service import WORK_THREADS
+
+    deadline = time.monotonic() + _THREADS_STOP_SECONDS
+    for thread in threading.enumerate():
+        if thread.name.startswith(WORK_THREADS):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(0)
