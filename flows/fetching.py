@@ -45,7 +45,7 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, app
 class Fetched:
     """One answer. A status that is no success is for the adapter to judge: some sources explain themselves in a 400."""
 
-    url: str  # where the body came from, after redirects
+    url: str  # where the body came from, after redirects, without a password
     status: int
     body: bytes  # unpacked, at most limits.body_bytes_max; empty where not_modified
     content_type: str | None  # the header as sent, charset and all
@@ -201,7 +201,7 @@ class Fetcher:
     def _fetched(self, url: str, answer: _Answer, elapsed_seconds: float) -> Fetched:
         response, now = answer.response, self._clock()
         return Fetched(
-            url=url,
+            url=str(httpx.URL(url).copy_with(userinfo=b"")) if "@" in url else url,
             status=response.status_code,
             body=answer.body,
             content_type=response.headers.get("content-type"),

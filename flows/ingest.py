@@ -16,7 +16,7 @@ from flows.accounts import artifact_key, ingest_account, ingest_line
 from flows.attempts import READ_DELAYS_SECONDS, attempts_left
 from flows.hosting import lent_tools, tell
 from flows.outbox import drain
-from flows.pipeline import SourceReport, ingest_source
+from flows.pipeline import SourceReport, ingest_source, source_named
 from storage.errors import PaperwireError, SourceError
 from storage.settings import config_path, load_settings
 
@@ -52,6 +52,7 @@ async def read(source: str) -> SourceReport:
 async def ingest(source: str) -> State[None]:
     """Read one source, and tell what became of it: a failed source is a failed run with one clear line."""
     try:
+        source_named(load_settings(config_path()), source)
         done: State[None] = Completed(message=ingest_line(await read(source)))
     except PaperwireError as error:
         done = Failed(message=str(error))

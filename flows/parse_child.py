@@ -119,15 +119,16 @@ def _xml_feed(body: bytes, content_type: str | None) -> dict[str, Any]:
     damage = _damage(error, declared=b"<?xml" in head[:100]) if error else None
     if not parsed.entries:
         _refuse_empty(parsed, damage if sax and _ENTRY_START.search(body) else None, missing, root)
-    count = len(parsed.entries)
+    said = dict(parsed.feed)
+    count = f"{len(parsed.entries)} {'entry' if len(parsed.entries) == 1 else 'entries'}"
     return {
-        "title": _text(parsed.feed.get("title")),
-        "description": _text(parsed.feed.get("subtitle")),
+        "title": _text(said.get("title")),
+        "description": _text(said.get("subtitle")),
         "version": parsed.get("version") or "",
         "bozo": damage,
-        "problem": f"the feed breaks off after {count} entries: {missing}" if missing else None,
-        "updated": _when(dict.get(parsed.feed, "updated_parsed")),
-        "published": _when(dict.get(parsed.feed, "published_parsed")),
+        "problem": f"the feed breaks off after {count}: {missing}" if missing else None,
+        "updated": _when(said.get("updated_parsed")),
+        "published": _when(said.get("published_parsed")),
         "entries": [_entry(e) for e in parsed.entries],
     }
 
@@ -172,7 +173,8 @@ def _refuse_empty(parsed: Any, damage: str | None, missing: str | None, root: re
         raise Refused(f"the feed breaks off and no entry could be read: {missing}")
 
 
-def _entry(entry: Any) -> dict[str, Any]:
+def _entry(aliased: Any) -> dict[str, Any]:
+    entry = dict(aliased)  # feedparser's own mapping looks under other names too, such as published for updated
     content = (entry.get("content") or [{}])[0]
     summary_detail = entry.get("summary_detail") or {}
     return {
@@ -187,8 +189,8 @@ def _entry(entry: Any) -> dict[str, Any]:
         "links": [_link(link) for link in entry.get("links") or () if link.get("href")],
         "authors": _names(entry.get("authors") or ()),
         "tags": _texts(tag.get("term") for tag in entry.get("tags") or ()),
-        "published": _when(dict.get(entry, "published_parsed")),
-        "updated": _when(dict.get(entry, "updated_parsed")),  # entry.get would fall back to the other one
+        "published": _when(entry.get("published_parsed")),
+        "updated": _when(entry.get("updated_parsed")),
         "extra": [(name, text) for name in EXTRA if (text := _text(entry.get(name)))],
     }
 

@@ -28,6 +28,7 @@ _TITLE_CHARACTERS_MAX = 300
 _REASON_CHARACTERS_MAX = 120
 _PREHEADER_CHARACTERS_MAX = 150  # more than any inbox list shows
 _PREHEADER_TITLE_CHARACTERS = 70
+_TOLD = (Announcement.REVISED, Announcement.PUBLISHED, Announcement.WITHDRAWN, Announcement.CODE_APPEARED)
 _FIELD = re.compile(r"\b([a-z]+):(?=[^\s/])")
 _DOTTED_CODE = re.compile(r"(?<![\w.-])[a-z-]+\.[A-Za-z-]+(?![\w-])")
 
@@ -169,7 +170,7 @@ def _paper(tagged: TaggedPaper, site: Site, topic: Topic, characters: int) -> _P
         href=safe_url(paper.url) or page,
         authors=_short(short_authors(paper.authors), _TITLE_CHARACTERS_MAX),
         subjects=short_categories(paper.categories),
-        summary=summary(paper.abstract, characters) if paper.abstract else "",
+        summary=_kept_together(summary(paper.abstract, characters)),
         reason=_short(_said(readable(reason)), _REASON_CHARACTERS_MAX),
         votes=counted(paper.upvotes or 0, "vote") if _is_trending(paper) and paper.upvotes else "",
         withdrawn=paper.withdrawn,
@@ -189,7 +190,7 @@ def _update(revision: Revision, site: Site) -> _Update:
     return _Update(
         title=_short(readable(revision.paper.title), _TITLE_CHARACTERS_MAX),
         href=site.base_url + paper_path(revision.paper.paper_id),
-        what="; ".join(_what(kind, revision) for kind in revision.announcements),
+        what="; ".join(_what(kind, revision) for kind in revision.announcements if kind in _TOLD),
         withdrawn=Announcement.WITHDRAWN in revision.announcements,
     )
 
@@ -213,7 +214,12 @@ def _what(kind: Announcement, revision: Revision) -> str:
 def _said(reason: str) -> str:
     """Put names for dotted arXiv codes, as mail filters look `cs.CV` up as a domain, and air after a field's colon."""
     named = _DOTTED_CODE.sub(lambda m: category_name(m[0]) if is_arxiv_category(m[0]) else m[0], reason)
-    return _FIELD.sub(r"\1: ", named)
+    return _FIELD.sub(r"\1: ", named.replace(":yes", ""))
+
+
+def _kept_together(text: str) -> str:
+    """Keep the dots that end a shortened text from standing alone on a line."""
+    return f"{text[:-2]}\u00a0…" if text.endswith(" …") else text
 
 
 def _is_trending(paper: Paper) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +25,7 @@ _TOLD = (Announcement.WITHDRAWN, Announcement.REVISED, Announcement.PUBLISHED, A
 _TEXT_CHANGES = ("title", "abstract", "authors")
 
 
+@lru_cache(maxsize=4_096)  # a paper stands in four topics on average, and its entry is the same in each
 def paper_entry(site: FeedSite, tagged: TaggedPaper) -> FeedEntry:
     """Return the one entry of a paper: its id never changes, `updated` moves when readers were told of a change.
 

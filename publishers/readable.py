@@ -30,11 +30,13 @@ def readable(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text_of_tex(bare).split()))
 
 
+@functools.lru_cache(maxsize=8_192)
 def paragraphs(text: str) -> tuple[str, ...]:
     """Return the paragraphs of `text`, each readable; a blank line parts two, a single line end is a space."""
     return tuple(p for p in map(readable, _BLANK_LINE.split(accept(text))) if p)
 
 
+@functools.lru_cache(maxsize=8_192)
 def summary(text: str, characters_max: int) -> str:
     """Return the beginning of `text` in at most `characters_max` characters, cut after a sentence or a word with …"""
     whole = " ".join(paragraphs(text))

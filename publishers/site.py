@@ -23,7 +23,6 @@ ALL = "all"  # the feed of everything
 _FEED_ENTRIES_MAX = 1_000
 _PAGE_PAPERS_MAX = 200
 _REVISIONS_MAX = 200
-_INDEX_PAPERS_MAX = 60
 _TRENDING_MAX = 6
 _PAPERS_AT_ONCE = 200  # lives are read from the archive in such portions
 _COMPRESSED = (".html", ".atom", ".rss", ".json", ".opml", ".css", ".svg")
@@ -177,7 +176,7 @@ class _Job:
         page = pages.index_page(
             self._pages,
             latest_day=latest,
-            papers=self._catalog.papers_of_day(latest, limit=_INDEX_PAPERS_MAX) if latest else (),
+            papers=self._catalog.papers_of_day(latest) if latest else (),
             days=days,
             topic_counts=self._catalog.topic_counts(),
             trending=self._catalog.trending(_TRENDING_MAX),

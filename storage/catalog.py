@@ -146,11 +146,10 @@ class Catalog:
         rows = self.rows(f"SELECT day, count(*) AS n FROM _heads {_WHERE_NEW} GROUP BY day ORDER BY day DESC")
         return [(row["day"], row["n"]) for row in rows]
 
-    def papers_of_day(self, day: date, *, limit: int = 100_000) -> list[TaggedPaper]:
+    def papers_of_day(self, day: date) -> list[TaggedPaper]:
         """The papers new on a day, in the calendar of the source that announced them; newest first."""
         return self._heads(
-            f"SELECT paper_id, seq FROM _heads {_WHERE_NEW} AND day = ? ORDER BY announced_at DESC LIMIT ?",
-            [day, limit],
+            f"SELECT paper_id, seq FROM _heads {_WHERE_NEW} AND day = ? ORDER BY announced_at DESC", [day]
         )
 
     def trending(self, limit: int = 10) -> list[TaggedPaper]:

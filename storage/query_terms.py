@@ -1,6 +1,6 @@
 """What a query means: each kind of term, once as SQL over `papers` and once as Python over one Paper.
 
-The two agree (tests/test_queries_mean_what_they_say.py). SQL finds papers; Python says why a paper was found.
+The two agree (tests/test_sql_and_python_read_a_query_alike.py). SQL finds papers; Python says why a paper was found.
 Conditions use core functions only, so that they run on DuckDB 1.5 and 2.0, and plain substring search, no regexp:
 `title_words` and `abstract_words` are columns of WORDS_SQL, or of any relation that computes the same.
 """

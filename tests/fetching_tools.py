@@ -9,7 +9,7 @@ from typing import Any
 from flows.fetching import Fetched, Fetcher
 from storage.settings import Limits, Source
 
-SMALL = Limits(connect_seconds=1, read_seconds=1, total_seconds=2, wire_bytes_max=200_000, body_bytes_max=400_000)
+SMALL = Limits(wire_bytes_max=200_000, body_bytes_max=400_000)
 
 
 class Clock:

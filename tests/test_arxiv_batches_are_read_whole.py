@@ -166,7 +166,7 @@ def test_a_batch_that_breaks_off_keeps_its_whole_entries(parser: Parser) -> None
     body = batch(item() + item("2606.00013"))
     harvest = read(parser, body[: body.rindex("Abstract: We show") + 15])
     assert [e.arxiv_id for e in harvest.entries] == ["2606.00012"]
-    assert harvest.problems[0].startswith("the feed breaks off after 1 entries")
+    assert harvest.problems[0].startswith("the feed breaks off after 1 entry: no </rss>")
 
 
 # Failures

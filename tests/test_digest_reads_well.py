@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from publishers.digest import HTML_BYTES_MAX, TEXT_COLUMNS, render
-from storage.model import Paper, Revision
-from tests.builders import a_paper
+from storage.model import Announcement, Paper, Revision
+from tests.builders import NOW, a_paper
 from tests.fake_catalog import a_numbered_paper
 from tests.mails import LONG_WORD, PAPERS, REVISIONS, SITE, TOPIC, a_digest, the_edition, why
 
@@ -77,6 +77,20 @@ def test_both_parts_say_everything_about_a_paper() -> None:
     assert lxml.html.document_fromstring(digest.html).xpath("count(//span[text()='Withdrawn'])") == 2
 
 
+def test_an_update_tells_what_became_of_the_paper_and_nothing_else() -> None:
+    kinds = (Announcement.CODE_APPEARED, Announcement.TRENDING, Announcement.CROSS_LISTED)
+    revision = Revision(paper=a_numbered_paper(7), announcements=kinds, changes=("code_url",), at=NOW)
+    lines = [line.strip() for line in a_digest((), (revision,), 0).text.splitlines()]
+    assert "Code appeared" in lines
+
+
+def test_the_dots_of_a_shortened_abstract_never_stand_alone() -> None:
+    for words in range(60, 90):
+        digest = a_digest([a_numbered_paper(1, abstract=f"{'word ' * words}end. " + "And more of it. " * 40)], (), 0)
+        assert "…" in digest.text
+        assert "…" not in [line.strip() for line in digest.text.splitlines()]
+
+
 def test_every_link_leads_where_it_says_and_nowhere_else() -> None:
     digest = a_digest()
     page = "https://wire.example.org/papers/arxiv-2606.0000"
@@ -125,7 +139,7 @@ def test_a_link_that_is_no_web_address_is_left_out() -> None:
         ("category:stat.ML, deep", "category: Statistics Machine Learning, deep"),
         ("cond-mat.mes-hall", "Mesoscale and Nanoscale Physics"),
         ("node.js, “cs.CV”", "node.js, “Computer Vision and Pattern Recognition”"),
-        ("votes:>20", "votes: >20"),
+        ("trending:yes, votes:>20", "trending, votes: >20"),
     ],
 )
 def test_codes_that_look_like_domains_are_names(reason: str, said: str) -> None:

@@ -161,7 +161,7 @@ def test_a_body_that_drips_hits_the_total_time_limit() -> None:
         server.routes["/"] = Answer(stream=lambda: dripping(server, b"x"))
         started = time.monotonic()
         assert reason(fetcher, server.url()) == "127.0.0.1 did not finish within 0.6 s"
-        assert 0.5 < time.monotonic() - started < 3
+        assert 0.5 < time.monotonic() - started < 10
         assert len(server.asked) == 1  # a slow server is not asked again
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import QueryError
@@ -23,57 +19,14 @@ from storage.query import (
     FIELDS,
     QUERY_CHARACTERS_MAX,
     TERMS_MAX,
-    WORDS_SQL,
     Query,
-    normal_sql,
-    normal_text,
     parse_query,
 )
 from storage.topics import shipped_topics
 from tests.builders import NOW, a_paper
+from tests.query_catalog import Catalog
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "queries.md"
-REAL_PAPERS = 800
-SCHEMA = pa.schema(
-    [
-        ("paper_id", pa.string()),
-        *((name, pa.list_(pa.string())) for name in ("aliases", "authors", "categories", "sources")),
-        *((name, pa.string()) for name in ("title", "abstract", "code_url", "doi", "journal_ref")),
-        ("withdrawn", pa.bool_()),
-        *((name, pa.int32()) for name in ("version", "upvotes", "comment_count", "stars")),
-        *((name, pa.date32()) for name in ("announced_on", "trending_on")),
-        ("first_seen_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-
-
-class Catalog:
-    """The view `papers` and the table paper_topics over given papers, in memory."""
-
-    def __init__(self, papers: Sequence[Paper], topics: dict[str, set[str]] | None = None) -> None:
-        self.connection = duckdb.connect(config={"python_enable_replacements": "false"})
-        rows = [{name: asdict(paper)[name] for name in SCHEMA.names} for paper in papers]
-        self.connection.register("given", pa.Table.from_pylist(rows, schema=SCHEMA))
-        self.connection.execute("CREATE TABLE papers AS SELECT * FROM given")
-        self.connection.execute(f"CREATE TABLE words AS {WORDS_SQL}")
-        self.connection.execute("CREATE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR)")
-        for paper_id, slugs in (topics or {}).items():
-            for slug in sorted(slugs):
-                self.connection.execute("INSERT INTO paper_topics VALUES (?, ?)", [paper_id, slug])
-
-    def found(self, query: str, now: datetime = NOW) -> set[str]:
-        """Return the ids that the SQL of `query` finds."""
-        condition = parse_query(query).sql(now)
-        rows = self.connection.execute(
-            f"SELECT paper_id FROM words WHERE {condition.where}", list(condition.params)
-        ).fetchall()
-        return {str(row[0]) for row in rows}
-
-    def normal(self, texts: Sequence[str]) -> list[str]:
-        """Return what the SQL makes of `texts`."""
-        self.connection.register("texts", pa.table({"place": range(len(texts)), "t": pa.array(texts, pa.string())}))
-        rows = self.connection.execute(f"SELECT {normal_sql('t')} FROM texts ORDER BY place").fetchall()
-        return [str(row[0]) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +219,14 @@ def test_ids_are_read_as_people_write_them() -> None:
     assert matches("id:(arxiv:1 OR doi:10.1000/abc)", paper)
 
 
+def test_quotes_mean_exactly() -> None:
+    assert matches('"fine-tuning"', titled("Fine Tuning"))
+    assert not matches('"fine-tuning"', titled("Finetuning"))
+    assert not matches('"fine-tuning"', titled("Fine-Tunings"))
+    assert not matches('category:"cs"', a_paper(categories=("cs.CL",)))
+    assert not matches("category:cs.CL", a_paper(categories=("cs.CL.Else",)))
+
+
 def test_a_group_hands_its_field_to_every_term() -> None:
     assert matches("version:(1 OR 2)", a_paper(version=2))
     assert matches("category:(cs.CL -cs.CV)", a_paper(categories=("cs.CL",)))
@@ -381,178 +342,6 @@ def test_nothing_a_reader_writes_becomes_sql(empty: Catalog) -> None:
             assert "DROP" not in condition.where.upper()
             assert "1=1" not in condition.where
             assert empty.found(query) == set()
-
-
-# ------------------------------------------------------------------------------------ two evaluators, one meaning
-
-
-def test_words_are_the_same_in_python_and_in_sql_for_every_character(empty: Catalog) -> None:
-    # Ideographs that Unicode 15.1 added are letters to newer Pythons and unknown to DuckDB.
-    newer = range(0x2EBF0, 0x2EE5E)
-    known = [chr(n) for n in range(1, 0x110000) if unicodedata.category(chr(n)) not in ("Cn", "Cs") and n not in newer]
-    texts = [f"a{character}B" for character in known]
-    differing = [
-        t for t, theirs in zip(texts, empty.normal(texts), strict=True) if normal_text.__wrapped__(t) != theirs
-    ]
-    assert len(texts) > 280_000
-    assert differing == []
-
-
-# Characters whose case, accents or class are special, and what TeX is made of.
-TRICKY = "aZ09 _-'\"`^~=.\\{}cvHu\u0301\u0327éÉßΣσςİıǆ가ᄀ\u1161ﬁ½²Ⅷ\u00ad\u200d\u0345漢ꙮ$|*?\n\t%"
-
-
-@given(st.lists(st.text(st.one_of(st.sampled_from(TRICKY), st.characters(codec="utf-8", exclude_categories=["Cn"])))))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_words_are_the_same_in_python_and_in_sql_for_any_text(empty: Catalog, texts: list[str]) -> None:
-    texts = [text.replace("\x00", "") for text in texts]
-    assert [normal_text.__wrapped__(text) for text in texts] == empty.normal(texts)
-
-
-def test_normal_text_is_words_between_single_spaces() -> None:
-    assert normal_text("  Fine-Tuning\n(of) GPT_4's “Él”! ") == " fine tuning of gpt 4 s el "
-    assert normal_text("") == normal_text("…") == "  "
-
-
-WORDS = (
-    "diffusion",
-    "model",
-    "models",
-    "fine tuning",
-    "Fine-tuning",
-    "finetuning",
-    "Schrödinger",
-    "LLMs",
-    "policies",
-    "x",
-)
-MAYBE_COUNT = st.one_of(st.none(), st.integers(0, 40))
-
-
-def pool_of_papers() -> list[Paper]:
-    """Two hundred papers that differ in everything a query can ask for; the same on every run."""
-    dice = random.Random(7)  # noqa: S311 - no secret, only variety
-    return [_any_paper(dice, number) for number in range(200)]
-
-
-def _any_paper(dice: random.Random, number: int) -> Paper:
-    def some(values: Sequence[str], most: int) -> tuple[str, ...]:
-        return tuple(dice.sample(values, dice.randint(0, most)))
-
-    def maybe(make: Callable[[], Any]) -> Any:
-        return make() if dice.random() < 0.5 else None
-
-    return a_paper(
-        paper_id=f"arxiv:2606.{number:05}",
-        aliases=(f"arxiv:2606.{number:05}", *some(("doi:10.1000/x", "pmid:12"), 2)),
-        title=" ".join(dice.choices(WORDS, k=3)),
-        abstract="\n".join(dice.choices(WORDS, k=dice.randint(0, 4))),
-        authors=some(("Ada Example", "Béla Minta", "A. Example-Minta", ""), 3),
-        categories=some(("cs.CL", "cs", "math.CO", "math-ph", "CS.LG", "Médecine | Santé"), 3),
-        sources=some(("arxiv-rss:cs.CL", "hf-daily", "journal:nature"), 2),
-        version=maybe(lambda: dice.randint(1, 3)),
-        code_url=maybe(lambda: "https://example.org/code"),
-        doi=maybe(lambda: "10.1000/x"),
-        journal_ref=maybe(lambda: "Example 1"),
-        withdrawn=dice.random() < 0.2,
-        announced_on=maybe(lambda: date(2026, 5, dice.randint(1, 31))),
-        first_seen_at=NOW - timedelta(hours=dice.randint(0, 800)),
-        trending_on=maybe(lambda: date(2026, 6, 1)),
-        upvotes=maybe(lambda: dice.randint(0, 40)),
-        comment_count=maybe(lambda: dice.randint(0, 9)),
-        stars=maybe(lambda: dice.randint(0, 2000)),
-    )
-
-
-POOL = pool_of_papers()
-POOL_TOPICS = {paper.paper_id: {"agents"} for paper in POOL[::3]}
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Catalog]:
-    catalog = Catalog(POOL, POOL_TOPICS)
-    yield catalog
-    catalog.connection.close()
-
-
-def spelled(shape: str, *choices: Sequence[Any]) -> st.SearchStrategy[str]:
-    return st.builds(shape.format, *map(st.sampled_from, choices))
-
-
-TERM = st.one_of(
-    st.sampled_from(
-        ["diffusion", "model", "fine-tuning", "fine-tun*", '"diffusion model*"', "schrodinger", "poli*", "x"]
-    ),
-    spelled("{}:{}", ["title", "abstract"], ["model", '"model x"', "(x OR llm)", "policy"]),
-    st.sampled_from(["author:example", 'author:"ada example"', 'author:"example bela"', "author:bel*"]),
-    st.sampled_from(
-        ["category:cs", "category:cs.LG", "category:math.*", "category:medecine*", "category:(cs OR math)"]
-    ),
-    st.sampled_from(["source:arxiv-rss", "source:hf*", "id:2606.00042", "id:12", "topic:agents", "topic:none"]),
-    spelled("{}:{}", ["code", "published", "withdrawn", "trending"], ["yes", "no"]),
-    spelled("{}:{}{}", ["votes", "comments", "stars", "version"], ["", ">", ">=", "<", "<=", "..", "2.."], range(40)),
-    spelled("{}:{}", ["since", "until"], ["2026-05-10", "2026-05-20", "3d", "2w", "0d"]),
-)
-QUERY = st.recursive(
-    TERM,
-    lambda inner: st.one_of(
-        st.builds("{} {}".format, inner, inner),
-        st.builds("({} OR {})".format, inner, inner),
-        st.builds("-({})".format, inner),
-        st.builds("NOT {}".format, inner),
-    ),
-    max_leaves=8,
-)
-
-
-@given(QUERY)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_sql_and_python_agree_on_any_query(pool: Catalog, text: str) -> None:
-    query = parse_query(text)
-    in_python = {p.paper_id for p in POOL if query.matches(p, NOW, POOL_TOPICS.get(p.paper_id, ()))}
-    assert pool.found(text) == in_python
-
-
-def test_the_pool_tells_queries_apart(pool: Catalog) -> None:
-    """The test above could pass with empty answers only; it does not."""
-    for query in ("fine-tuning", "author:example", "category:cs", "votes:>5", "since:2w", "topic:agents", "code:yes"):
-        assert 5 < len(pool.found(query)) < 195, query
-
-
-def real_papers(shared_data: Path, count: int) -> list[Paper]:
-    """Papers of the last years from the captured arXiv set, in a fixed order that mixes all subjects."""
-    rows = duckdb.execute(
-        "SELECT arxiv_id, title, abstract, authors, categories FROM read_parquet(?) QUALIFY row_number() OVER "
-        "(PARTITION BY arxiv_id ORDER BY date) = 1 ORDER BY md5(arxiv_id) LIMIT ?",
-        [str(shared_data / "bench" / "arxiv_papers.parquet"), count],
-    ).fetchall()
-    return [
-        a_paper(
-            paper_id=f"arxiv:{i}", aliases=(f"arxiv:{i}",), title=t, abstract=a, authors=tuple(n), categories=tuple(c)
-        )
-        for i, t, a, n, c in rows
-    ]
-
-
-def test_sql_and_python_agree_on_every_shipped_topic_over_real_papers(shared_data: Path) -> None:
-    papers = real_papers(shared_data, REAL_PAPERS)
-    catalog = Catalog(papers)
-    tags = 0
-    for topic in shipped_topics():
-        query = parse_query(topic.query)
-        in_python = {paper.paper_id for paper in papers if query.matches(paper, NOW)}
-        assert catalog.found(topic.query) == in_python, topic.slug
-        tags += len(in_python)
-    assert tags > REAL_PAPERS
-
-
-def test_every_reason_of_a_real_paper_stands_in_it(shared_data: Path) -> None:
-    for paper in real_papers(shared_data, 200):
-        words = normal_text(paper.title) + normal_text(paper.abstract)
-        for topic in shipped_topics():
-            for reason in parse_query(topic.query).reasons(paper, NOW):
-                in_words = normal_text(reason) in words or reason.replace("-", "").lower() in words
-                assert reason.startswith("category:") or in_words, (topic.slug, reason)
 
 
 # ------------------------------------------------------------------------------------------------- shipped topics

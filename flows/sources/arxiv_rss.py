@@ -57,7 +57,7 @@ class ArxivRss:
             entries=entries,
             listed=listed,
             problems=(*((feed.problem,) if feed.problem else ()), *problems),
-            notes=(f"no papers announced on {batch_on}",) if not listed else (),
+            notes=(f"no papers announced on {batch_on or 'that day'}",) if not listed else (),
             batch_on=batch_on,
         )
 
