@@ -13,6 +13,7 @@ from flows.hosting import Report
 from flows.pipeline import SourceReport, topics_of
 from publishers.mail import DeliveryReport
 from publishers.paths import feed_path
+from publishers.site import ALL
 from storage.settings import Settings
 
 NextRead = Callable[[str], datetime]
@@ -30,8 +31,8 @@ class Board:
 
     def ready(self, prefect_url: str, next_reads: Mapping[str, datetime], due: Collection[str]) -> None:
         """Show where everything is and when each source is read next; those in `due` are read at once."""
-        settings, slugs = self._settings, [topic.slug for topic in topics_of(self._settings)]
-        feeds = f"{self._site_url}{feed_path(slugs[0], 'atom')} (and {len(slugs) - 1} more topics; .rss, .json)"
+        settings, topics = self._settings, len(topics_of(self._settings))
+        feeds = f"{self._site_url}{feed_path(ALL, 'atom')} (.rss, .json; {topics} more in {self._site_url}feeds.opml)"
         rows = {
             "site ": self._site_url,
             "feeds": feeds,

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from datetime import date, datetime
 
-from storage.model import Announcement, Candidate, Entry, Intent, Paper, Sighting
+from storage.model import TOLD, Announcement, Candidate, Entry, Intent, Paper, Sighting
 
 # Some feeds stamp the hour into every description; after this many changes without a version stop believing them.
 HASH_CHANGES_MAX = 24
@@ -82,9 +82,6 @@ def _again(candidate: Candidate, known: Paper, now: datetime, at: datetime) -> I
     return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),), changes=(*told, *more))
 
 
-TOLD = frozenset([Announcement.REVISED, Announcement.PUBLISHED, Announcement.WITHDRAWN, Announcement.CODE_APPEARED])
-"""What moves an entry's `updated` and has a place in the revisions feed."""
-
 _FACT_CHANGES = (
     ("doi", Announcement.PUBLISHED),
     ("withdrawn", Announcement.WITHDRAWN),
@@ -101,16 +98,16 @@ def _take_text(candidate: Candidate, known: Paper) -> tuple[Paper, tuple[str, ..
     unversioned = entry.version is None
     if unversioned and known.hash_changes >= HASH_CHANGES_MAX:
         return known, ()
-    text = {
-        "title": entry.title,
-        "abstract": entry.abstract or known.abstract,
-        "authors": entry.authors or known.authors,
-    }
-    changes = tuple(name for name, value in text.items() if value != getattr(known, name))
+    text = replace(
+        known,
+        title=entry.title,
+        abstract=entry.abstract or known.abstract,
+        authors=entry.authors or known.authors,
+    )
+    changes = tuple(name for name in ("title", "abstract", "authors") if getattr(text, name) != getattr(known, name))
     newer = entry.version is not None and entry.version > (known.version or 1)
     paper = replace(
-        known,
-        **text,
+        text,
         version=entry.version or known.version,
         revision=known.revision + (1 if newer or (changes and unversioned) else 0),
         content_hash=candidate.content_hash,

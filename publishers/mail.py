@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from publishers.digest import Digest, render
 from publishers.editions import Catalog, cut, plan, recipients, revision_key, revisions_of
 from publishers.message import build_message, check_parties, is_mailbox, message_id, sender_address
-from publishers.transports import Envelope, MailServerDown, Transport, transport_for
-from storage.errors import ConfigError, MailDeferred, MailError, MailRefused
+from publishers.transports import Envelope, Transport, transport_for
+from storage.errors import ConfigError, MailDeferred, MailError, MailRefused, MailServerDown
 from storage.ledger import Delivery, DeliveryState, Edition, Ledger
 from storage.model import TaggedPaper
 from storage.settings import Mail, Settings

@@ -16,16 +16,12 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from storage.errors import MailDeferred, MailError, MailRefused
+from storage.errors import MailDeferred, MailError, MailRefused, MailServerDown
 from storage.settings import Mail
 
 _REASON_CHARACTERS_MAX = 200
 _LOGGED_IN = 235  # RFC 4954, 4
 _SERVICE_CLOSING = 421  # RFC 5321, 3.8: may answer any command
-
-
-class MailServerDown(MailDeferred):
-    """No message can go out now, whoever it is for: no connection, no TLS, login or sender refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ import pyarrow as pa
 from storage.archive import Archive
 from storage.errors import ArchiveError, ArchiveFull
 from storage.index import Index
-from storage.model import Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
+from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
 from storage.query import WORDS_SQL, parse_query
 from storage.segments import SCHEMA, paper_of, segment_path, sighting_of
 from storage.settings import Settings, Topic
@@ -351,8 +351,10 @@ FROM _sources c FULL JOIN (
 
 def _revision(row: Mapping[str, Any]) -> Revision:
     paper = paper_of(dict(row))
-    at = paper.revised_at or paper.announced_at or paper.first_seen_at
     announcements = tuple(Announcement(a) for a in row["announcements"])
+    moment = paper.announced_at if Announcement.NEW in announcements else paper.revised_at
+    told = Announcement.NEW in announcements or any(a in TOLD for a in announcements)
+    at = (moment if told else None) or sighting_of(row["sightings"][0]).seen_at
     return Revision(paper=paper, announcements=announcements, changes=tuple(row["changes"] or ()), at=at)
 
 

@@ -12,6 +12,7 @@ PaperwireError
 │   └── ArchiveFull      no room left; nothing was committed
 └── MailError            a message could not be handed over
     ├── MailDeferred     try again later (4xx, time-out, connection lost)
+    │   └── MailServerDown   the server as a whole: no other message would fare better now
     └── MailRefused      the server said no for good (5xx)
 
 Each prints as one line that says what is wrong and, where it can, what to do about it.
@@ -91,6 +92,10 @@ class MailError(PaperwireError):
 
 class MailDeferred(MailError):
     """Not now: a 4xx answer, a time-out or a lost connection."""
+
+
+class MailServerDown(MailDeferred):
+    """The server as a whole is out, or wants none of our mail: no other message would fare better now."""
 
 
 class MailRefused(MailError):

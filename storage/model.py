@@ -22,6 +22,10 @@ class Announcement(StrEnum):
     TRENDING = "trending"  # listed by a curated list of the day
 
 
+TOLD = frozenset([Announcement.REVISED, Announcement.PUBLISHED, Announcement.WITHDRAWN, Announcement.CODE_APPEARED])
+"""What moves an entry's `updated` and has a place in the revisions feed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One paper as one source said it at one time; untrusted until `text.clean` and `identity` have seen it."""

@@ -39,6 +39,7 @@ from storage.query_terms import (
     condition,
     fold,
     found,
+    moves,
     normal_sql,
     normal_text,
     topics_of,
@@ -88,6 +89,11 @@ class Query:
         paper is no answer, and where the query only excludes.
         """
         return tuple(dict.fromkeys(found(self.root, Asked(paper, frozenset(topics), now)) or ()))
+
+    @property
+    def moves(self) -> bool:
+        """Whether the same paper may be an answer today and none tomorrow, or with other topics."""
+        return moves(self.root)
 
     @property
     def topics(self) -> frozenset[str]:

@@ -183,6 +183,19 @@ def topics_of(node: Node) -> frozenset[str]:
             return frozenset()
 
 
+def moves(node: Node) -> bool:
+    """Say whether `node` asks for a day or a topic: what a paper says does not settle it."""
+    match node:
+        case Day() | InTopic():
+            return True
+        case Not():
+            return moves(node.part)
+        case And() | Or():
+            return any(map(moves, node.parts))
+        case _:
+            return False
+
+
 # TeX that only shapes letters: accents (Schr\"odinger), font commands (\emph{..}), soft hyphens (\-). RE2 and `re` read
 # it alike. Four abstracts in a hundred on arXiv spell a letter so.
 _TEX = (

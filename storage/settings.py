@@ -17,7 +17,7 @@ from storage.errors import ConfigError, QueryError
 from storage.query import parse_query
 
 SLUG = r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$"
-ADDRESS = re.compile(r"^[^\s@<>\"(),:;\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
+ADDRESS = re.compile(r"[^\s@<>\"(),:;\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 SourceKind = Literal["arxiv-rss", "hf-daily", "feed"]
 
 
@@ -87,9 +87,19 @@ class Topic(_Table):
     @classmethod
     def _query(cls, value: str) -> str:
         try:
-            parse_query(value)
+            query = parse_query(value)
         except QueryError as error:
             raise ValueError(str(error)) from error
+        if query.moves:
+            # A paper is tagged when it changes; nobody would come back when the date or the other topic does.
+            raise ValueError("since:, until: and topic: are for previews; a topic is what a paper is about")
+        return value
+
+    @field_validator("slug")
+    @classmethod
+    def _slug(cls, value: str) -> str:
+        if value == "all":
+            raise ValueError("'all' names the feed of everything; choose another slug")
         return value
 
 
@@ -111,7 +121,7 @@ class Mail(_Table):
     @classmethod
     def _to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
-            if not ADDRESS.match(address):
+            if not ADDRESS.fullmatch(address):
                 raise ValueError(f"{address!r} is not an e-mail address")
         return value
 

@@ -29,7 +29,11 @@ _HTML_TAG = re.compile(
     r"|jats:[a-z-]+)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
-_BLOCK_TAGS = frozenset(["p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "blockquote"])
+# A host with an optional port: a name in any script, IPv4, or IPv6 in brackets; no user, no password.
+_HOST = re.compile(r"(?:[^\s\"'<>`{}|\\^\[\]@:/?#]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
+_BLOCK_TAGS = frozenset(
+    ["p", "title", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "blockquote"]
+)
 _DROPPED_TAGS = ("script", "style", "template", "noscript", "iframe", "object", "svg")
 _URL_CHARACTERS_MAX = 2_000
 _AUTHORS_MAX = 10_000  # the largest collaborations sign with some 5,000 names
@@ -46,17 +50,23 @@ def fold(text: str) -> str:
 
 
 def safe_url(url: str | None) -> str | None:
-    """Return an http(s) URL that is safe in an href, or None."""
+    """Return an http(s) URL that is safe in an href, or None. What RFC 3986 does not allow in a path is escaped."""
     if not url:
         return None
     url = accept(url)
     try:
         parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is none
     except ValueError:
         return None
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname or len(url) > _URL_CHARACTERS_MAX:
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc) or len(url) > _URL_CHARACTERS_MAX:
         return None
-    return re.sub(r"[\s\"'<>`{}|\\^]", lambda m: f"%{ord(m[0]):02X}", url)
+    rest = url[url.index("//") + 2 + len(parts.netloc) :]
+    return f"{parts.scheme}://{parts.netloc}" + re.sub(r"[\s\"'<>`{}|\\^\[\]]", _escaped, rest)
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in character[0].encode())
 
 
 def looks_like_html(text: str) -> bool:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from publishers.editions import Catalog, cut, plan, rank
 from publishers.mail import send_due, send_edition, send_named
-from publishers.transports import Envelope, MailServerDown, Transport
-from storage.errors import ConfigError, MailDeferred, MailError, MailRefused
+from publishers.transports import Envelope, Transport
+from storage.errors import ConfigError, MailDeferred, MailError, MailRefused, MailServerDown
 from storage.ledger import DeliveryState, Edition, Ledger
 from storage.model import Announcement, TaggedPaper
 from storage.settings import Mail, Settings, Site, Topic

@@ -53,6 +53,8 @@ def test_a_good_configuration_is_read() -> None:
         ('name = "hf"', 'name = "arxiv:cs.CL"', None, "two [[source]] have the same name 'arxiv:cs.CL'"),
         ('slug = "language-models"', 'slug = "Language Models"', 15, "slug: String should match"),
         ('"language model*"\'', "\"language model*'", 17, "query:"),
+        ('slug = "language-models"', 'slug = "all"', 15, "'all' names the feed of everything"),
+        ('category:cs.CL "', 'since:30d "', 17, "since:, until: and topic: are for previews"),
         ('title = "Language models"', "", 14, "'title' is missing"),
         ('to = ["lab@example.org"]', 'to = ["lab"]', 22, "'lab' is not an e-mail address"),
         ('to = ["lab@example.org"]', "", 19, "smtp_url is set but nobody is in to"),

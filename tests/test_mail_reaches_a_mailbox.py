@@ -16,8 +16,8 @@ import pytest
 from publishers.digest import Digest
 from publishers.mail import send_due
 from publishers.message import message_id
-from publishers.transports import MailServerDown, OutboxTransport, SmtpTransport
-from storage.errors import MailDeferred, MailRefused
+from publishers.transports import OutboxTransport, SmtpTransport
+from storage.errors import MailDeferred, MailRefused, MailServerDown
 from storage.ledger import DeliveryState, Ledger
 from storage.settings import Settings, Site, Topic
 from tests.builders import NOW

@@ -5,7 +5,6 @@ One `up` serves the whole file; the tests follow its life from start to end.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -18,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +43,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the tests look at processes in /proc"),
 ]
 _STOP_SECONDS_MAX = 10
-_ARXIV, _DEAD, _EARLY, _GATED = "arxiv-rss:cs.CL", "dead", "early", "gated"
+_ARXIV, _DEAD, _EARLY, _GATED, _MINUTELY = "arxiv-rss:cs.CL", "dead", "early", "gated", "minutely"
 
 
 @dataclass
@@ -75,25 +75,25 @@ class Wire:
     def server_pid(self) -> int | None:
         return next((p for p in descendants(self.process.pid) if "server_child.py" in command_of(p)), None)
 
-    def feed(self, slug: str = "everything") -> str:
+    def feed(self, slug: str = "all") -> str:
         return (get(f"{self.site}feeds/{slug}.atom") or b"").decode()
 
 
 def _configuration(folder: Path, replay: str, journal: str, early: str) -> Path:
-    """Four sources: arXiv, one that nobody serves, one read before the start, one behind a gate."""
+    """arXiv, a feed nobody serves, one read before the start, one behind a gate, and one that is due every minute."""
     dead = f"http://127.0.0.1:{free_port()}/feed.xml"
-    feeds = {_DEAD: dead, _EARLY: early, _GATED: journal}
+    feeds = {_DEAD: dead, _EARLY: early, _GATED: journal, _MINUTELY: early}
     sources = [
         f'[[source]]\nname = "{name}"\nkind = "feed"\nurl = "{url}"\nallow_private_addresses = true\n'
-        'schedule = "0 0 1 1 *"\n'
+        f'schedule = "{"* * * * *" if name == _MINUTELY else "0 0 1 1 *"}"\n'
         for name, url in feeds.items()
     ]
     path = folder / "paperwire.toml"
     path.write_text(
         f"[web]\nport = {free_port()}\nprefect_port = {free_port()}\n"
         f'[[source]]\nname = "{_ARXIV}"\nkind = "arxiv-rss"\ncategory = "cs.CL"\nbase_url = "{replay}"\n'
-        "allow_private_addresses = true\n" + "".join(sources) + '[[topic]]\nslug = "everything"\ntitle = "Everything"\n'
-        'query = "since:2000-01-01"\n[mail]\nto = ["reader@example.org"]\nfrom = "wire@example.org"\n'
+        "allow_private_addresses = true\n" + "".join(sources) + '[[topic]]\nslug = "computing"\ntitle = "Computing"\n'
+        'query = "category:cs"\n[mail]\nto = ["reader@example.org"]\nfrom = "wire@example.org"\n'
     )
     return path
 
@@ -139,7 +139,9 @@ def test_the_site_answers_before_prefect_does(wire: Wire) -> None:
     prefect_seconds = time.monotonic() - wire.started
     wait_for("the status block", lambda: any("is up" in line for line in wire.lines()))
     ready = time.monotonic() - wire.started
-    sys.stdout.write(f"site after {site_seconds:.1f} s, Prefect after {prefect_seconds:.1f} s, ready after {ready:.1f} s\n")
+    sys.stdout.write(
+        f"site after {site_seconds:.1f} s, Prefect after {prefect_seconds:.1f} s, ready after {ready:.1f} s\n"
+    )
     block = "\n".join(wire.lines())
     for shown in (wire.site, f"http://127.0.0.1:{wire.settings.web.prefect_port}/", str(wire.home), "1 address"):
         assert shown in block
@@ -157,10 +159,10 @@ def test_a_source_never_read_is_read_at_once_and_one_just_read_is_not(wire: Wire
 
 
 def test_prefect_shows_runs_artifacts_and_the_times_to_come(wire: Wire) -> None:
-    run = wait_for("a completed read", lambda: next(iter(_ended(wire, _ARXIV)), None))
+    run = wait_for("a completed read", lambda: _ended(wire, _ARXIV))[0]
     assert (run["state_type"], run["name"]) == ("COMPLETED", f"ingest {_ARXIV}")
     assert re.fullmatch(r"\d+ new of \d+ entries", run["state"]["message"])
-    wait_for("a publish by event", lambda: [r for r in _ended(wire, "publish") if r["parameters"].get("seq")])
+    wait_for("a publish by event", lambda: _asked_by(wire))
     artifacts = wait_for("artifacts", lambda: (a := wire.api.artifacts()).keys() >= {"ingest-arxiv-rss-cs-cl"} and a)
     assert "| new |" in artifacts["ingest-arxiv-rss-cs-cl"]
     # Without these nothing is ever read again: Prefect 3.8 inserts none of them under SQLAlchemy 2.1.
@@ -172,7 +174,9 @@ def test_prefect_shows_runs_artifacts_and_the_times_to_come(wire: Wire) -> None:
 def test_a_failed_source_is_one_line_that_says_when_it_is_read_again(wire: Wire) -> None:
     told = wait_for("a line", lambda: [line for line in wire.lines() if f"{_DEAD}:" in line and "✗" in line])
     assert len(told) == 1
-    assert re.search(r"Connection refused.*tries again.*then Fri 00:00 UTC|Connection refused.*then \w{3} 00:00", told[0])
+    assert re.search(
+        r"Connection refused.*tries again.*then Fri 00:00 UTC|Connection refused.*then \w{3} 00:00", told[0]
+    )
     assert "Traceback" not in wire.printed.read_text()
 
 
@@ -182,10 +186,10 @@ def test_a_commit_reaches_the_feed_by_its_event(wire: Wire) -> None:
     wire.api.ask_for(_ARXIV)
     wait_for("another day in the feed", lambda: wire.feed() != before)
     segment = max((wire.home / "archive" / "log").glob("*.parquet"))
-    latency = (wire.home / "site" / "feeds" / "everything.atom").stat().st_mtime - segment.stat().st_mtime
+    latency = (wire.home / "site" / "feeds" / "all.atom").stat().st_mtime - segment.stat().st_mtime
     sys.stdout.write(f"from the commit to the feed in {latency:.2f} s\n")
     seq = int(segment.stem)
-    wait_for("its publish run", lambda: [r for r in _ended(wire, "publish") if r["parameters"].get("seq") == str(seq)])
+    wait_for("its publish run", lambda: seq in _asked_by(wire))
     assert latency < 30
 
 
@@ -231,13 +235,22 @@ def test_a_killed_prefect_server_is_started_again_and_its_runs_are_run_again(wir
     assert any("the Prefect server ended (status -9" in line for line in wire.lines())
 
 
+def test_a_schedule_is_kept(wire: Wire) -> None:
+    kept = wait_for("a read on schedule", lambda: [r for r in _ended(wire, _MINUTELY) if r["auto_scheduled"]])
+    expected, began = (datetime.fromisoformat(kept[0][key]) for key in ("expected_start_time", "start_time"))
+    sys.stdout.write(f"a scheduled read began {(began - expected).total_seconds():.2f} s after its time\n")
+    assert (expected.second, kept[0]["state_type"]) == (0, "COMPLETED")
+
+
 def test_a_second_up_and_a_taken_port_are_one_line_each(wire: Wire, tmp_path: Path) -> None:
     second = _up(wire.settings, tmp_path / "second.txt")
     elsewhere = _up(wire.settings.model_copy(update={"home": tmp_path / "other"}), tmp_path / "taken.txt")
     assert (second.wait(PATIENCE_SECONDS), elsewhere.wait(PATIENCE_SECONDS)) == (1, 1)
     assert (tmp_path / "second.txt").read_text() == f"paperwire: `paperwire up` is already running on {wire.home}\n"
     taken = (tmp_path / "taken.txt").read_text()
-    assert taken.startswith(f"paperwire: port {wire.settings.web.port} of 127.0.0.1 cannot be had (Address already in use)")
+    assert taken.startswith(
+        f"paperwire: port {wire.settings.web.port} of 127.0.0.1 cannot be had (Address already in use)"
+    )
     assert len(taken.splitlines()) == 1
 
 
@@ -274,8 +287,13 @@ def test_a_killed_up_takes_its_server_with_it(wire: Wire, tmp_path: Path) -> Non
     wait_for("the end of the child", lambda: not alive(child), seconds=10)
 
 
-def _ended(wire: Wire, deployment: str) -> list[dict[str, object]]:
+def _ended(wire: Wire, deployment: str) -> list[dict[str, Any]]:
     return [r for r in wire.api.runs(deployment) if r["state_type"] in ("COMPLETED", "FAILED")]
+
+
+def _asked_by(wire: Wire) -> set[int]:
+    """The segments whose events have led to a publish."""
+    return {int(r["parameters"].get("seq", 0)) for r in _ended(wire, "publish")} - {0}
 
 
 def _scheduled(wire: Wire, deployment: str) -> list[datetime]:

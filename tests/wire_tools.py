@@ -119,7 +119,7 @@ class Gate:
 
 def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 the name http.server calls
+        def do_GET(self) -> None:
             gate.asked += 1
             gate.open.wait(PATIENCE_SECONDS)
             body = gate.feed()
