@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from binascii import b2a_qp
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Digest:
     subject: str  # text, not yet a header
     preheader: str  # what an inbox shows beside the subject; the first words of the body
     text: str  # lines end in \n
-    html: str  # at most HTML_BYTES_MAX bytes in UTF-8
+    html: str  # at most HTML_BYTES_MAX bytes when sent as quoted-printable
     papers: tuple[str, ...]  # the paper ids it tells of
     more: int  # the papers it only links to
 
@@ -97,7 +98,8 @@ def render(
 
 
 def _fits(digest: Digest) -> bool:
-    return len(digest.html.encode()) <= HTML_BYTES_MAX
+    # As it is sent: the encoding adds to every `=`, every letter beyond ASCII and every 76 characters.
+    return len(b2a_qp(digest.html.replace("\n", "\r\n").encode())) <= HTML_BYTES_MAX
 
 
 def _digest(

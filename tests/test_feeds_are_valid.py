@@ -286,7 +286,7 @@ def test_newsboat_lists_exactly_our_entries(
         pytest.skip("newsboat (Debian package newsboat) is not installed")
     folder, address = served
     (folder / f"feed.{extension}").write_bytes((atom if extension == "atom" else rss)(real_feed))
-    listed = _newsboat(tmp_path, f"{address}feed.{extension}")
+    listed = newsboat(tmp_path, f"{address}feed.{extension}")
     assert listed == {(e.id, e.title, e.url) for e in real_feed.entries}
 
 
@@ -298,11 +298,11 @@ def test_newsboat_keeps_a_paper_in_two_feeds_as_one(served: tuple[Path, str], tm
     other = TOPIC.model_copy(update={"slug": "robots", "title": "Robots"})
     for topic in (TOPIC, other):
         (folder / f"{topic.slug}.atom").write_bytes(atom(topic_feed(SITE, topic, [paper])))
-    listed = _newsboat(tmp_path, f"{address}short-titles.atom", f"{address}robots.atom")
+    listed = newsboat(tmp_path, f"{address}short-titles.atom", f"{address}robots.atom")
     assert len({guid for guid, *_ in listed}) == 1
 
 
-def _newsboat(home: Path, *urls: str) -> set[tuple[str, str, str]]:
+def newsboat(home: Path, *urls: str) -> set[tuple[str, str, str]]:
     """Let newsboat, with a home of its own, read `urls`; return (id, title, link) of what is in its cache."""
     (home / "urls").write_text("".join(f"{url}\n" for url in urls))
     (home / "config").write_text("max-items 0\n")

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import feedparser
 import pytest
 
 from flows.pipeline import PassReport, run_pass
@@ -19,6 +18,7 @@ from storage.catalog import catalog_path
 from storage.settings import Settings, parse_settings
 from storage.verify import verify
 from tests.captured import CapturedProviders, abstracts, read
+from tests.published import check_feeds
 
 CATEGORIES = ("cs.CL", "cs.CV", "cs.LG", "cs.AI", "eess.IV", "cs")
 TOPICS = "".join(
@@ -139,16 +139,11 @@ def test_no_abstract_differs_from_the_source(world: World, capsys: pytest.Captur
         print(f"\n{len(source):,} abstracts compared with lxml's reading: {len(differ)} differ")
 
 
-def test_nothing_is_twice_in_any_feed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    feeds = sorted((world.settings.home / "site" / "feeds").rglob("*.atom"))
-    items = 0
-    for feed in feeds:
-        ids = [e.id for e in feedparser.parse(feed.read_bytes()).entries]
-        assert [i for i, n in Counter(ids).items() if n > 1] == [], feed
-        items += len(ids)
-    assert len(feeds) == 2 * (8 + 1), "each topic and all papers: new and revisions"
+def test_every_feed_is_valid_and_nothing_is_twice_in_any(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    published = check_feeds(world.settings.home / "site")
+    assert len(published.ids) == 4 * (8 + 1), "each topic and all papers: three formats and the revisions"
     with capsys.disabled():
-        print(f"\n{items:,} items in {len(feeds)} Atom feeds, 0 twice")
+        print(f"\n{published.entries:,} items in {len(published.ids)} valid feeds, 0 twice in any")
 
 
 def test_each_paper_was_announced_as_new_once(world: World) -> None:

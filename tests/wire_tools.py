@@ -147,7 +147,10 @@ class PrefectApi:
         return get(f"{self._url}health") is not None
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Post JSON, return JSON."""
+        """Post JSON, return JSON. A server whose database is busy says 503 and is asked again, as its client does."""
+        return wait_for(f"an answer to {path}", lambda: self._post(path, body))[0]
+
+    def _post(self, path: str, body: dict[str, Any]) -> list[Any] | None:
         token = json.loads(get(f"{self._url}csrf-token?client={self._client}") or b"{}").get("token", "")
         headers = {
             "Content-Type": "application/json",
@@ -155,14 +158,17 @@ class PrefectApi:
             "Prefect-Csrf-Client": self._client,
         }
         request = urllib.request.Request(self._url + path, json.dumps(body).encode(), headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+                return [json.load(answer)]
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            return None
 
     def get(self, path: str) -> Any:
         """Get JSON."""
-        answer = get(self._url + path)
-        assert answer is not None, f"{path} did not answer"
-        return json.loads(answer)
+        return json.loads(wait_for(f"an answer to {path}", lambda: get(self._url + path)))
 
     def deployments(self) -> dict[str, dict[str, Any]]:
         """All deployments, by name."""

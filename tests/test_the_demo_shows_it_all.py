@@ -1,0 +1,125 @@
+"""`paperwire demo --once`: real papers through the whole pipeline, the same bytes each time."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import shutil
+import urllib.request
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from flows.demo import demo_settings, run_demo, serving
+from flows.replay import load_demo_data
+from storage.errors import PaperwireError
+from storage.segments import sha256_of
+from storage.verify import verify
+from tests.published import Published, check_feeds
+from tests.test_feeds_are_valid import newsboat
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo that has run once."""
+    folder = tmp_path_factory.mktemp("demo") / "home"
+    assert run_demo(home=folder, once=True, port=0) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(home: Path) -> Published:
+    """Its feeds, each held against its grammar."""
+    return check_feeds(home / "site")
+
+
+def bytes_of(site: Path) -> dict[str, bytes]:
+    """The sha256 of each file."""
+    return {str(p.relative_to(site)): sha256_of(p) for p in site.rglob("*") if p.is_file()}
+
+
+def sql(home: Path, query: str) -> list[tuple[object, ...]]:
+    """Ask the demo's archive."""
+    with duckdb.connect(str(home / "papers.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_each_paper_is_one_row_and_every_kind_of_news_occurs(home: Path) -> None:
+    data = load_demo_data()
+    assert sql(home, "SELECT count(*), count(DISTINCT paper_id) FROM papers") == [(len(data.papers), len(data.papers))]
+    kinds = {str(r[0]) for r in sql(home, "SELECT DISTINCT unnest(announcements) FROM sightings")}
+    assert kinds == {"new", "revised", "cross-listed", "published", "withdrawn", "code-appeared", "trending"}
+    assert verify(home).faults == ()
+
+
+def test_every_feed_is_valid_in_all_formats(published: Published) -> None:
+    topics = len(demo_settings("http://127.0.0.1:1", Path("/nowhere")).topic)
+    assert len(published.ids) == 4 * (topics + 1)
+    assert published.entries > 400
+    assert all(found for name, found in published.ids.items() if "revisions" not in name)
+
+
+def test_newsboat_lists_what_was_published(home: Path, published: Published, tmp_path: Path) -> None:
+    if not shutil.which("newsboat"):
+        pytest.skip("newsboat is not installed")
+    with serving(home / "site", 0) as address:
+        for extension in ("atom", "rss"):
+            profile = tmp_path / extension
+            profile.mkdir()
+            held = newsboat(profile, f"{address}feeds/all.{extension}")
+            assert {guid for guid, _, _ in held} == set(published.ids[f"feeds/all.{extension}"])
+
+
+def test_every_page_the_site_links_to_exists(home: Path) -> None:
+    from lxml import html
+
+    site, missing = home / "site", []
+    for page in sorted(site.rglob("*.html")):
+        for href in html.parse(page).xpath("//a/@href | //link/@href"):
+            target = str(href).split("#")[0].split("?")[0]
+            if target and ":" not in target and page.name != "404.html":
+                path = (page.parent / target).resolve()
+                if not (path.is_file() or (path / "index.html").is_file()):
+                    missing.append((page.name, href))
+    assert missing == []
+
+
+def test_the_newsletter_is_mailed_once_a_paper(home: Path) -> None:
+    mails = sorted((home / "outbox").glob("*.eml"))
+    assert len(mails) >= 10
+    links: list[str] = []
+    for path in mails:
+        message = email.message_from_bytes(path.read_bytes(), policy=email.policy.SMTP)
+        body = message.get_body(("plain",))
+        assert body is not None
+        told = body.get_content().split("Updates")[0]
+        links += {line.strip() for line in told.splitlines() if line.strip().startswith("https://arxiv.org/abs/")}
+    assert len(links) > 30
+    assert len(links) == len(set(links)), "a paper was mailed twice"
+
+
+def test_a_second_demo_changes_no_byte(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = bytes_of(home / "site")
+    assert run_demo(home=home, once=True, port=0) == 0
+    assert bytes_of(home / "site") == before
+    assert "no byte of the site changed" in capsys.readouterr().out
+
+
+def test_it_serves_what_it_made(home: Path) -> None:
+    with serving(home / "site", 0) as address:
+        for path, kind in (
+            ("", "text/html"),
+            ("feeds/all.atom", "application/atom+xml"),
+            ("feeds.opml", "text/x-opml"),
+        ):
+            with urllib.request.urlopen(address + path) as answer:  # noqa: S310
+                assert answer.status == 200
+                assert answer.headers["Content-Type"].startswith(kind)
+
+
+def test_it_never_touches_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(PaperwireError, match="is not a demo's folder"):
+        run_demo(home=tmp_path, once=True, port=0)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
