@@ -44,7 +44,7 @@ test: lint
 	@.venv/bin/pytest -q -n 2 --dist loadfile --durations 10 $(ARGS)
 
 bench: .venv/.dev
-	@for script in bench/*.py; do echo "== $$script"; .venv/bin/python $$script || exit 1; done
+	@for name in parsing query readable; do echo "== $$name"; .venv/bin/python -m bench.$$name || exit 1; done
 
 clean:
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

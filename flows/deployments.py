@@ -1,6 +1,8 @@
 """What runs when: one `ingest` deployment per source on its cadence, `publish` on the event, `newsletter` once a day.
 
-All of it follows from the settings. deploy/prefect.yaml says the same for work pools.
+All of it follows from the settings. deploy/prefect.yaml says the same for work pools; there Prefect's concurrency
+limits see to it that each runs once at a time. Here the runner does, because Prefect ends a run under a limit when its
+server is away for a few seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prefect import Flow
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Schedule
@@ -29,8 +30,6 @@ from storage.settings import Mail, Settings, Source
 TAG = "paperwire"
 PUBLISH, SWEEP, NEWSLETTER = "publish", "sweep", "newsletter"
 _NEWSLETTER_AT = time(7, 0)  # UTC, where mail.send_after names no time of its own
-# A read that is still running has all there is: a second one is called off, not put in line.
-_ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 # Every key of the template must be in the payload, else Prefect drops the event.
 _ON_INGESTED = DeploymentEventTrigger(
     name="publish on papers.ingested",
@@ -58,11 +57,11 @@ def deployments(settings: Settings) -> tuple[Deployment, ...]:
     found = [*(_ingest(settings, source) for source in settings.source)]
     found.append(_deployment(publish, PUBLISH, "Brings the site up to date.", triggers=[_ON_INGESTED]))
     # No schedule here: the supervisor asks for a sweep when there is something to sweep.
-    found.append(_deployment(sweep, SWEEP, "Publishes what no event has asked for.", concurrency_limit=_ONE_AT_A_TIME))
+    found.append(_deployment(sweep, SWEEP, "Publishes what no event has asked for."))
     if settings.mail:
         daily = Cron(newsletter_cron(settings.mail), timezone="UTC", slug=NEWSLETTER)
         about = "Sends every edition that is due."
-        found.append(_deployment(newsletter, NEWSLETTER, about, schedules=[daily], concurrency_limit=_ONE_AT_A_TIME))
+        found.append(_deployment(newsletter, NEWSLETTER, about, schedules=[daily]))
     return tuple(found)
 
 
@@ -94,7 +93,6 @@ def _ingest(settings: Settings, source: Source) -> Deployment:
         schedules=[_schedule(settings, source)],
         parameters={"source": source.name},
         tags=[source.kind],
-        concurrency_limit=_ONE_AT_A_TIME,
     )
 
 

@@ -142,7 +142,7 @@ class Runner:
 
     async def _execute(self, client: PrefectClient, deployment_id: UUID, run: FlowRun) -> None:
         try:
-            state = await propose_state(client, Pending(), flow_run_id=run.id)  # the server may refuse: concurrency
+            state = await propose_state(client, Pending(), flow_run_id=run.id)
             if state.is_pending():
                 await self._run_flow(await client.read_flow_run(run.id), self._by_id[deployment_id])
         except Abort:
@@ -186,7 +186,7 @@ class Runner:
                 await self._again(client, run.id, "the process that ran it is gone")
 
     async def _again(self, client: PrefectClient, run_id: UUID, why: str) -> None:
-        """Put a run that was cut off back in line, by way of Crashed, which gives back its place under the limit."""
+        """Put a run that was cut off back in line, by way of Crashed, so that its pages tell the story."""
         with suppress(ObjectNotFound):
             await client.set_flow_run_state(run_id, Crashed(message=why), force=True)
             await client.set_flow_run_state(run_id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
