@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.pipeline import topics_of
-from flows.sources import adapter_for
+import duckdb
+
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path
+from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
 from storage.fetchlog import FetchLog, Gap, Reject, SourceState
 from storage.ledger import Ledger
 from storage.model import Paper
-from storage.settings import Settings
+from storage.topics import shipped_topics
+
+if TYPE_CHECKING:
+    from storage.settings import Settings, Topic
 
 _RECENT = timedelta(days=7)  # how long a gap or a refused entry stays in `status`
 _SAMPLE = 10
 _EDITIONS = 10
+# What DuckDB raises when the files are to blame and not the question.
+_BAD_FILES = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
+
+
+class SqlError(PaperwireError):
+    """A question that DuckDB does not take; its own words on one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,44 +48,81 @@ class Status:
     """How an installation stands."""
 
     home: Path
-    papers: int
-    segments: int
-    archive_bytes: int
-    committed_at: datetime | None
-    unpublished_segments: int
-    pending_events: int
+    papers: int = 0
+    segments: int = 0
+    archive_bytes: int = 0
+    committed_at: datetime | None = None
+    unpublished_segments: int = 0
+    pending_events: int = 0
     sources: tuple[tuple[str, SourceState | None], ...]
-    gaps: tuple[Gap, ...]
-    rejects: tuple[Reject, ...]
-    editions: tuple[str, ...]
-    unsent: tuple[str, ...]
+    gaps: tuple[Gap, ...] = ()
+    rejects: tuple[Reject, ...] = ()  # those whose entry has not been accepted since
+    editions: tuple[str, ...] = ()
+    unsent: tuple[str, ...] = ()
 
     @property
     def well(self) -> bool:
         """Whether every source that was read answered, and nothing is missing."""
-        return not self.gaps and all(state is None or state.error is None for _, state in self.sources)
+        answered = all(state is None or state.error is None for _, state in self.sources)
+        return answered and not self.gaps and not self.rejects
+
+
+def require_archive(home: Path) -> None:
+    """Raise PaperwireError where no pass has archived anything yet: a mistyped home must not look like a well one."""
+    if not (home / "archive" / "index.sqlite").exists():
+        raise PaperwireError(f"nothing has been archived yet in {home}; `paperwire run` reads the sources")
+
+
+def require_edition(home: Path, edition_id: str) -> None:
+    """Raise ConfigError where no edition has this id."""
+    with Ledger(home) as ledger:
+        if ledger.edition(edition_id) is None:
+            newest = ", ".join(e.edition_id for e in ledger.editions(limit=3)) or "none yet"
+            raise ConfigError(f"no edition is named {edition_id!r}; the newest: {newest}")
 
 
 def preview_query(home: Path, query: str, *, days: int, now: datetime) -> Preview:
     """Run a query over the last `days` days up to the newest paper. Raises QueryError, ArchiveError."""
+    require_archive(home)
     with Catalog(home) as catalog:
         newest = catalog.new_in_topic(None, limit=1)
         end = min(now, newest[0].paper.announced_at or now) if newest else now
-        papers = catalog.matching(query, now=end, since=end - timedelta(days=days), limit=100_000)
-    counts = Counter((p.announced_at or p.first_seen_at).date() for p in papers)
-    first = (end - timedelta(days=days - 1)).date()
+        first = end.astimezone(UTC).date() - timedelta(days=days - 1)
+        since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+        found = catalog.matching(query, now=end, since=since, limit=100_000)
+    # Papers known by a later version only were never news.
+    papers = [(paper, paper.announced_at) for paper in found if paper.announced_at and paper.announced_at >= since]
+    counts = Counter(told.date() for _, told in papers)
     per_day = tuple((first + timedelta(days=n), counts[first + timedelta(days=n)]) for n in range(days))
-    return Preview(query=query, days=per_day, total=len(papers), sample=tuple(papers[:_SAMPLE]))
+    sample = tuple(paper for paper, _ in papers[:_SAMPLE])
+    return Preview(query=query, days=per_day, total=len(papers), sample=sample)
 
 
 def run_sql(home: Path, query: str) -> list[dict[str, Any]]:
-    """Run SQL over papers.duckdb, read-only. Raises ArchiveError with DuckDB's own first line."""
+    """Run SQL over papers.duckdb, read-only; two columns of one name become `name` and `name_1`.
+
+    Raises SqlError with DuckDB's own words, ArchiveCorrupt where it cannot read what lies there.
+    """
+    require_archive(home)
     with Catalog(home) as catalog:
-        return catalog.rows(query)
+        try:
+            # Typed as never None, but it is where the text holds no statement.
+            cursor: duckdb.DuckDBPyConnection | None = catalog.connection.execute(query)
+            names = _distinct([str(column[0]) for column in (cursor.description or () if cursor else ())])
+            found = cursor.fetchall() if cursor else []
+        except _BAD_FILES as error:
+            raise ArchiveCorrupt(f"papers.duckdb: {_one_line(error)}; `paperwire verify` names every fault") from error
+        except duckdb.Error as error:
+            raise SqlError(f"SQL: {_one_line(error)}") from error
+        except RuntimeError as error:  # how DuckDB passes on an interrupt
+            raise KeyboardInterrupt from error
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def status_of(settings: Settings, *, now: datetime) -> Status:
-    """Gather how the installation stands."""
+    """Gather how the installation stands; one that was never used is not made by asking."""
+    if not (settings.home / "archive" / "index.sqlite").exists():
+        return Status(home=settings.home, sources=tuple((s.name, None) for s in settings.source))
     with Archive(settings.home, limits=settings.limits) as archive, Ledger(settings.home) as ledger:
         log, index = FetchLog(archive.index), archive.index
         segments, states = index.segments(), {s.source: s for s in log.states()}
@@ -91,7 +139,7 @@ def status_of(settings: Settings, *, now: datetime) -> Status:
             pending_events=len(index.pending_events()),
             sources=tuple((s.name, states.get(s.name)) for s in settings.source),
             gaps=log.gaps(since=clock - _RECENT),
-            rejects=log.rejects(since=clock - _RECENT),
+            rejects=_standing(settings.home, log.rejects(since=clock - _RECENT)),
             editions=tuple(e.edition_id for e in editions),
             unsent=tuple(e.edition_id for e in editions if ledger.pending(e.edition_id)),
         )
@@ -99,6 +147,8 @@ def status_of(settings: Settings, *, now: datetime) -> Status:
 
 def list_sources(settings: Settings) -> list[dict[str, Any]]:
     """The configured sources, one row each."""
+    from flows.sources import adapter_for
+
     return [
         {
             "source": s.name,
@@ -114,11 +164,41 @@ def list_sources(settings: Settings) -> list[dict[str, Any]]:
 
 def list_topics(settings: Settings) -> list[dict[str, Any]]:
     """The topics in force, one row each."""
+    topics: Sequence[Topic] = settings.topic or shipped_topics()
     counts: dict[str, int] = {}
     if catalog_path(settings.home).exists():
         with Catalog(settings.home) as catalog:
             counts = catalog.topic_counts()
-    return [
-        {"topic": t.slug, "title": t.title, "papers": counts.get(t.slug, 0), "query": t.query}
-        for t in topics_of(settings)
-    ]
+    return [{"topic": t.slug, "title": t.title, "papers": counts.get(t.slug, 0), "query": t.query} for t in topics]
+
+
+def _standing(home: Path, rejects: tuple[Reject, ...]) -> tuple[Reject, ...]:
+    """Those of `rejects` whose entry was not accepted afterwards."""
+    if not rejects or not catalog_path(home).exists():
+        return rejects
+    with Catalog(home) as catalog:
+        rows = catalog.rows(
+            "SELECT source, entry_id, max(seen_at) AS seen_at FROM sightings "
+            "WHERE entry_id IN (SELECT unnest(?)) GROUP BY ALL",
+            [[r.entry_id for r in rejects]],
+        )
+    accepted = {(row["source"], row["entry_id"]): row["seen_at"].replace(tzinfo=UTC) for row in rows}
+    return tuple(r for r in rejects if (at := accepted.get((r.source, r.entry_id))) is None or at <= r.rejected_at)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, each only once."""
+    found: list[str] = []
+    for name in names:
+        number, free = 0, name
+        while free in found:
+            number += 1
+            free = f"{name}_{number}"
+        found.append(free)
+    return found
+
+
+def _one_line(error: duckdb.Error) -> str:
+    """Return what DuckDB says, without the part that draws the query."""
+    said = str(error).partition("\n\nLINE ")[0].partition("\nLINE ")[0]
+    return " ".join(said.split())

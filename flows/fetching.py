@@ -327,7 +327,7 @@ class _Gzip(_Plain):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        self._started = False
+        self._started = False  # an empty body is one, whatever its encoding is said to be
 
     def feed(self, chunk: bytes) -> None:
         self._started = self._started or bool(chunk)
@@ -340,8 +340,6 @@ class _Gzip(_Plain):
             chunk = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
     def finish(self) -> bytes:
-        if self._started and not self._member.eof:
-            self._unpack(b"")  # all input may be read while a piece of output still waits inside zlib
         if self._started and not self._member.eof:
             raise _Failed("the gzip body breaks off", passing=True)
         return bytes(self._body)

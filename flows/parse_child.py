@@ -115,10 +115,11 @@ def _xml_feed(body: bytes, content_type: str | None) -> dict[str, Any]:
     whole, missing = _whole_entries(body, root[1]) if root else (body, None)
     parsed = _feedparser(whole, content_type)
     error = parsed.get("bozo_exception") if parsed.get("bozo") else None
-    sax = isinstance(error, xml.sax.SAXException)
-    damage = _damage(error, declared=b"<?xml" in head[:100]) if error else None
+    # Its other complaints, about content types and declared encodings, are about what it then coped with.
+    damaged = isinstance(error, xml.sax.SAXException)
+    damage = _damage(error, declared=b"<?xml" in head[:100]) if damaged else None
     if not parsed.entries:
-        _refuse_empty(parsed, damage if sax and _ENTRY_START.search(body) else None, missing, root)
+        _refuse_empty(parsed, damage if _ENTRY_START.search(body) else None, missing, root)
     said = dict(parsed.feed)
     count = f"{len(parsed.entries)} {'entry' if len(parsed.entries) == 1 else 'entries'}"
     return {

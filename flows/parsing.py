@@ -145,7 +145,7 @@ class Parser:
         self._stop()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the child
         limits = (str(self._limits.parse_memory_bytes), str(self._limits.parse_cpu_seconds))
-        # Run by its path and with -P: a feedparser.py in the current folder must not be what gets imported.
+        # By its path and with -P: neither the current folder nor this one may shadow what it imports.
         self._child = subprocess.Popen(  # noqa: S603 our own interpreter and script
             [sys.executable, "-P", "-W", "ignore", str(_SCRIPT), *limits],
             stdin=subprocess.PIPE,

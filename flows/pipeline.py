@@ -33,6 +33,7 @@ from storage.topics import shipped_topics
 ARXIV_CALENDAR = ZoneInfo("America/New_York")
 _GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
 _SATURDAY = 5
+_CLIENT_ERROR = 400  # HTTP statuses from here on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,12 +221,15 @@ def _read(source: Source, adapter: Adapter, log: FetchLog, tools: Tools, *, now:
         fetches.append(fetch)
         harvests += [harvest] if harvest else []
         failures += [fetch.error] if fetch.error else []
-    nothing = bool(failures) and len(failures) == len(fetches)
+    nothing = not any(f.error is None and f.status and f.status < _CLIENT_ERROR for f in fetches)
+    if nothing and not failures:
+        # Each may be harmless (no list on a Sunday); all of them together are not what a source does.
+        failures = [f"every request was answered with {fetches[0].status}; is its base_url right?"]
     return _Reading(
         entries=tuple(e for h in harvests for e in h.entries),
         fetches=tuple(fetches),
         problems=(*(() if nothing else failures), *(p for h in harvests for p in h.problems)),
-        notes=tuple(n for h in harvests for n in h.notes),
+        notes=() if nothing else tuple(n for h in harvests for n in h.notes),
         batch_on=max((h.batch_on for h in harvests if h.batch_on), default=None),
         error=failures[0] if nothing else None,
     )
@@ -252,7 +256,11 @@ def _exchange(
     except SourceError as error:
         status = error.status if isinstance(error, FetchError) else None
         return _fetch_row(source, request, fetched, 0, error.reason, now, status), None
-    return _fetch_row(source, request, fetched, harvest.listed, None, now), harvest
+    row = _fetch_row(source, request, fetched, harvest.listed, None, now)
+    if harvest.problems:
+        # What was lost may come whole next time: let nothing answer "not modified" until then.
+        row = replace(row, etag=None, last_modified=None)
+    return row, harvest
 
 
 def _fetch_row(

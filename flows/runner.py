@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -98,19 +98,30 @@ class Runner:
             watcher.cancel()
 
     async def stop(self, *, grace_seconds: float) -> None:
-        """Let what is under way end; what does not is cut off and put back in line for the next start."""
-        tasks = list(self._running.values())
-        if not tasks:
+        """Let what is under way end; what does not is cut off and put back in line, now or at the next start.
+
+        Takes three times `grace_seconds` at most.
+        """
+        if not self._running:
             return
-        _, unfinished = await asyncio.wait(tasks, timeout=grace_seconds)
-        left = [run for run, deployment in self._runs.items() if self._running.get(deployment) in unfinished]
-        for task in unfinished:
+        await asyncio.wait(self._running.values(), timeout=grace_seconds)
+        left = dict(self._runs)
+        cut_off = [self._running[deployment] for deployment in left.values()]
+        for task in cut_off:
             task.cancel()
-        if unfinished:
-            await asyncio.wait(unfinished, timeout=grace_seconds)
-        async with get_client() as client:
-            for run_id in left:
-                await self._again(client, run_id, "Paperwire was stopped")
+        if cut_off:
+            await asyncio.wait(cut_off, timeout=grace_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._put_back(left), grace_seconds)
+
+    async def _put_back(self, run_ids: Iterable[UUID]) -> None:
+        try:
+            async with get_client() as client:
+                for run_id in run_ids:
+                    await self._again(client, run_id, "Paperwire was stopped")
+        except Exception as error:
+            if not server_is_away(error):
+                raise
 
     async def _look(self, client: PrefectClient) -> None:
         """Start what is due; a server that is away is asked again at the next look."""

@@ -27,13 +27,12 @@ from storage.errors import PaperwireError
 from storage.fetchlog import FetchLog
 from storage.settings import Settings
 
-WORK_THREADS = "paperwire-work"  # how the threads are named in which reads, publishes and mailings happen
-_WORK_THREADS_MAX = 8
+_THREADS_MAX = 8  # reads, publishes and mailings at work at once
 _LOOK_SECONDS = 0.1
 _SWEEP_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
-_GRACE_SECONDS = 2.5  # twice this, the server's three and the web server's two stay below ten
-_DRAIN_SECONDS = 1.0
+_GRACE_SECONDS = 1.5  # taken three times at most; see Runner.stop
+_DRAIN_SECONDS = 0.5
 _LOG_BYTES_MAX = 5_000_000
 
 _log = logging.getLogger("paperwire.service")
@@ -46,7 +45,7 @@ def serve(settings: Settings, server: PrefectServer, stop: threading.Event, boar
     loop = asyncio.new_event_loop()
     # Not asyncio.run: it would wait without limit for a read that hangs in a thread.
     try:
-        loop.set_default_executor(ThreadPoolExecutor(_WORK_THREADS_MAX, thread_name_prefix=WORK_THREADS))
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="flow"))
         loop.run_until_complete(_serve(settings, server, stop, board))
     except PaperwireError:
         raise

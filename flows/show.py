@@ -1,67 +1,109 @@
-"""How results look in a terminal, and as JSON for machines."""
+"""How results look in a terminal, in a pipe, and as JSON for machines.
+
+A terminal gets colours, progress and lines that fit its width; a pipe gets one line for each thing, whole.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
-from pathlib import Path
-from typing import Any
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
-from flows.asking import Preview, Status
-from flows.pipeline import PassReport, SourceReport
-from publishers.mail import DeliveryReport
-from storage.settings import Settings
-from storage.verify import Verification
+from storage.errors import QueryError
 
-console = Console(highlight=False)
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from flows.asking import Preview, Status
+    from flows.pipeline import PassReport, SourceReport
+    from publishers.mail import DeliveryReport
+    from storage.fetchlog import SourceState
+    from storage.settings import Settings
+    from storage.verify import Verification
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """End as after Ctrl-C where the reader of a pipe has gone, as `head` does."""
+        # What is still in the buffer would be written, and fail again, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise KeyboardInterrupt
+
+
+console = _Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)
-_CELL_CHARACTERS_MAX = 200
+_CELL_CHARACTERS_MAX = 200  # in a terminal; a pipe gets all of it
+_KEPT_WHOLE = 24  # cells up to this width are never folded
+_COLUMN_MIN = 12  # a longer cell may be folded to this width before the table stands on its side
 _ROWS_MAX = 1_000
+_NOTES_MAX = 3
 _BAR_WIDTH = 40
+_QUERY_INDENT = "  "
 
 
 def fail(message: str) -> None:
     """Say on standard error, in one line, what went wrong."""
-    _errors.print(f"[bold red]paperwire:[/] {escape(message)}", soft_wrap=True)
+    _hang("[bold red]paperwire:[/] ", escape(" ".join(message.splitlines())), _errors)
 
 
-def as_document(value: object) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=2) + "\n")
+def fail_query(error: QueryError) -> None:
+    """Say what is wrong with a query, and point at the character."""
+    fail(error.reason)
+    width = _errors.width if _errors.is_terminal else 10_000
+    for line in pointed_at(error.query, error.position, width - len(_QUERY_INDENT)):
+        _errors.print(f"{_QUERY_INDENT}{escape(line)}", soft_wrap=True)
+
+
+def pointed_at(query: str, position: int, width: int) -> tuple[str, str]:
+    """Return the query on one line of at most `width` cells, and below it a ^ under the character at `position`."""
+    line = "".join(" " if c.isspace() or not c.isprintable() else c for c in query)
+    start = 0
+    while start < position and cell_len(line[start : position + 1]) > width // 2 and cell_len(line[start:]) > width:
+        start += 1
+    shown = line[start:]
+    while cell_len(shown) > width:
+        shown = shown[:-1]
+    return shown, " " * cell_len(line[start:position]) + "^"
 
 
 class PassProgress:
-    """What a pass shows while it runs: a line for each source as it is done, a bar for pages."""
+    """What a pass shows while it runs: a line for each source as it is done, a bar for pages; nothing where `quiet`."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, *, quiet: bool, total: int, names: Sequence[str]) -> None:
+        self._progress, self._quiet = progress, quiet
+        self._name_width = max(map(len, names), default=0)
         self._sources = progress.add_task("reading sources", total=total)
         self._pages = progress.add_task("publishing", total=None, visible=False)
 
     def source_done(self, report: SourceReport) -> None:
         """Say what one source brought."""
-        self._progress.console.print(_source_line(report))
+        if not self._quiet:
+            _say_source(report, self._name_width)
         self._progress.advance(self._sources)
 
     def pages_done(self, done: int, total: int) -> None:
         """Move the bar of pages."""
+        self._progress.update(self._sources, visible=False)
         self._progress.update(self._pages, completed=done, total=total, visible=True)
 
 
 @contextmanager
-def pass_progress(*, quiet: bool, total: int) -> Iterator[PassProgress]:
-    """Show the progress of a pass; nothing where `quiet`."""
+def pass_progress(*, quiet: bool, total: int, names: Sequence[str] = ()) -> Iterator[PassProgress]:
+    """Show the progress of a pass over `total` sources; their names align the lines."""
     with _progress(quiet=quiet) as progress:
-        yield PassProgress(progress, total)
+        yield PassProgress(progress, quiet=quiet, total=total, names=names)
 
 
 @contextmanager
@@ -75,148 +117,268 @@ def bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def pass_report(report: PassReport, settings: Settings, *, as_json: bool) -> None:
     """Sum up a pass."""
     if as_json:
-        as_document(report)
+        _print_json({"well": report.well} | _object(report))
         return
     new, revised = sum(s.new for s in report.sources), sum(s.revised for s in report.sources)
     published = report.publish
-    files = f"{published.files_written} files written" if published and published.files_written else "no file changed"
-    console.print(f"[bold]{new}[/] new, [bold]{revised}[/] revised · {files} · {settings.home / 'site' / 'index.html'}")
+    files = f"{_count(published.files_written, 'file')} written" if published and published.files_written else ""
+    _line(f"[bold]{new}[/] new, [bold]{revised}[/] revised; {files or 'no file changed'}")
+    _line(f"[dim]{escape(str(settings.home / 'site' / 'index.html'))}[/]")
     for line in published.left_out if published else ():
-        console.print(f"  [yellow]left out:[/] {escape(line)}", soft_wrap=True)
-    deliveries(report.deliveries, dry_run=False, as_json=False)
+        _line(f"  [yellow]left out:[/] {escape(line)}")
+    for delivery in report.deliveries:
+        _say_delivery(delivery, "sent")
 
 
 def deliveries(reports: Sequence[DeliveryReport], *, dry_run: bool, as_json: bool) -> None:
     """Say what was mailed."""
     if as_json:
-        as_document(reports)
+        _print_json(reports)
         return
     for report in reports:
-        verb = "would be sent" if dry_run else "sent"
-        parts = [f"{report.sent} {verb}"]
-        parts += [f"{n} {word}" for n, word in ((report.deferred, "deferred"), (report.failed, "refused")) if n]
-        console.print(f"  [cyan]{escape(report.edition_id)}[/] {', '.join(parts)}")
-        for reason in report.reasons:
-            console.print(f"    [yellow]{escape(reason)}[/]", soft_wrap=True)
+        _say_delivery(report, "would be sent" if dry_run else "sent")
+    if not reports:
+        _line("[dim]nothing is due[/]")
 
 
 def preview(found: Preview, *, as_json: bool) -> None:
     """Show what a query would have delivered."""
     if as_json:
-        as_document(found)
+        _print_json(found)
         return
     busiest = max((n for _, n in found.days), default=0) or 1
     for day, count in found.days:
         width = round(_BAR_WIDTH * count / busiest)
-        console.print(f"{day:%a %d %b} [cyan]{'█' * width}[/]{' ' if width else ''}{count or '[dim]·[/]'}")
-    per_day = found.total / max(len(found.days), 1)
-    console.print(f"[bold]{found.total}[/] papers in {len(found.days)} days, {per_day:.1f} a day")
+        bar = f"[cyan]{'█' * width}[/] " if width else ""
+        _line(f"{day:%a %d %b}  {bar}{count or '[dim]·[/]'}")
+    _line(
+        f"[bold]{found.total}[/] {'paper' if found.total == 1 else 'papers'} in {_count(len(found.days), 'day')}, "
+        f"{found.total / max(len(found.days), 1):.1f} a day"
+    )
+    width = max((len(paper.paper_id) for paper in found.sample), default=0)
     for paper in found.sample:
-        console.print(f"  [cyan]{escape(paper.paper_id)}[/] {escape(paper.title)}", soft_wrap=True)
+        _hang(f"  [cyan]{escape(paper.paper_id.ljust(width))}[/]  ", escape(paper.title))
 
 
 def rows(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """Show the rows of a query."""
+    """Show the rows of a query; in a terminal the first thousand, their cells cut."""
     if as_json:
-        as_document(found)
+        _print_json(found)
         return
-    _print_table(None, found[:_ROWS_MAX])
-    if len(found) > _ROWS_MAX:
-        console.print(f"[dim]{len(found) - _ROWS_MAX} more rows; add a LIMIT, or take them all with --json[/]")
+    shown = found[:_ROWS_MAX] if console.is_terminal else found
+    _table(shown)
+    if len(found) > len(shown):
+        _line(f"[dim]{len(found) - len(shown):,} more rows; add a LIMIT, or take them all with --json[/]")
 
 
-def table(title: str, found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """Show a short list under a title."""
+def sources(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """List sources."""
     if as_json:
-        as_document(found)
-    else:
-        _print_table(title, found)
+        _print_json(found)
+        return
+    _table([_listed_source(row) for row in found], empty="no [[source]] is configured")
+
+
+def topics(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """List topics; in a terminal a long query is cut."""
+    if as_json:
+        _print_json(found)
+        return
+    _table(found, cut="query")
 
 
 def status(report: Status, *, as_json: bool) -> None:
     """Show how the installation stands."""
     if as_json:
-        as_document(report)
+        states = [{"source": name} | (_object(state) if state else {}) for name, state in report.sources]
+        _print_json({"well": report.well} | _object(report) | {"sources": states})
         return
     committed = f", last commit {report.committed_at:%Y-%m-%d %H:%M} UTC" if report.committed_at else ""
-    size = f"{report.archive_bytes / 1e6:.1f} MB in {report.segments} segments"
-    console.print(f"[bold]{report.papers:,}[/] papers, {size}{committed} · {report.home}")
-    _print_table(None, [_source_row(name, state) for name, state in report.sources])
+    size = f"{report.archive_bytes / 1e6:.1f} MB in {_count(report.segments, 'segment')}"
+    _line(f"[bold]{report.papers:,}[/] papers, {size}{committed}")
+    _line(f"[dim]{escape(str(report.home))}[/]")
+    width = max((len(name) for name, _ in report.sources), default=0)
+    for name, state in report.sources:
+        _say_state(name, state, width)
     for gap in report.gaps:
-        console.print(f"[red]gap[/] {escape(gap.source)}: the batch of {gap.day} was never read")
+        _line(f"[red]gap[/] {escape(gap.source)}: the batch of {gap.day} was never read")
     for reject in report.rejects:
-        line = f"{reject.source}: {reject.entry_id}: {reject.reason}"
-        console.print(f"[yellow]refused[/] {escape(line)}", soft_wrap=True)
+        _line(f"[yellow]refused[/] {escape(f'{reject.source}: {reject.entry_id}: {reject.reason}')}")
     if report.unpublished_segments:
-        console.print(f"[yellow]{report.unpublished_segments} commits wait to be published[/] (paperwire run)")
+        _line(f"[yellow]{_count(report.unpublished_segments, 'commit')} not published yet[/] (paperwire run)")
     for edition in report.unsent:
-        console.print(f"[yellow]not everybody got[/] {escape(edition)} (paperwire send --due)")
+        _line(f"[yellow]not everybody got[/] {escape(edition)} (paperwire send --due)")
     if report.editions:
-        console.print(f"[dim]newest editions: {escape(', '.join(report.editions[:5]))}[/]")
+        _line(f"[dim]newest editions: {escape(', '.join(report.editions[:5]))}[/]")
 
 
 def verification(found: Verification, *, as_json: bool) -> None:
     """Show what `verify` found."""
     if as_json:
-        as_document(found)
+        _print_json(found)
         return
     for fault in found.faults:
-        console.print(f"[bold red]fault[/] {escape(fault)}", soft_wrap=True)
-    verdict = f"[bold red]{len(found.faults)} faults[/]" if found.faults else "[bold green]all is as committed[/]"
-    console.print(f"{found.segments} segments, {found.papers:,} papers, {found.sightings:,} sightings: {verdict}")
+        _line(f"[bold red]fault[/] {escape(fault)}")
+    faults = _count(len(found.faults), "fault")
+    verdict = f"[bold red]{faults}[/]" if found.faults else "[bold green]all is as committed[/]"
+    _line(f"{_count(found.segments, 'segment')}, {found.papers:,} papers, {found.sightings:,} sightings: {verdict}")
 
 
-def _source_line(report: SourceReport) -> str:
+def _say_source(report: SourceReport, name_width: int) -> None:
+    """One line for a source; what was lost, and what may be worth knowing, below it."""
+    name = escape(f"{report.source}:".ljust(name_width + 1))
     if not report.ok:
-        return f"[red]✗[/] {escape(report.source)}: [red]{escape(report.error or '')}[/]"
-    said = [f"{n} {w}" for n, w in ((report.new, "new"), (report.revised, "revised"), (report.other, "other")) if n]
+        _hang(f"[red]✗[/] {name} ", f"[red]{escape(report.error or '')}[/]")
+        return
     trouble = [*report.problems, *(f"the batch of {day} was never read" for day in report.gaps)]
     mark = "[yellow]![/]" if trouble or report.rejected else "[green]✓[/]"
-    line = f"{mark} {escape(report.source)}: {', '.join(said) or 'nothing new'} [dim]of {report.entries} entries[/]"
-    if report.rejected:
-        line += f", [yellow]{report.rejected} refused[/] (paperwire status)"
-    return "\n".join([line, *(f"    [yellow]{escape(t)}[/]" for t in trouble), *_note_lines(report.notes)])
+    said = [f"{n} {w}" for n, w in ((report.new, "new"), (report.revised, "revised"), (report.other, "other")) if n]
+    line = ", ".join(said) or "nothing new"
+    line += f" [dim]of {_count(report.entries, 'entry', 'entries')}[/]" if report.entries else ""
+    refused = f", [yellow]{report.rejected} refused[/] (paperwire status)" if report.rejected else ""
+    _hang(f"{mark} {name} ", line + refused)
+    for problem in trouble:
+        _hang("    ", f"[yellow]{escape(problem)}[/]")
+    if report.notes:
+        _hang("    ", f"[dim]{escape(_notes(report.notes))}[/]")
 
 
-def _note_lines(notes: Sequence[str]) -> list[str]:
-    return [f"    [dim]{escape(note)}[/]" for note in notes]
-
-
-def _source_row(name: str, state: Any) -> dict[str, Any]:
+def _say_state(name: str, state: SourceState | None, name_width: int) -> None:
+    """One line for how a source stands."""
+    shown = escape(f"{name}:".ljust(name_width + 1))
     if state is None:
-        return {"source": name, "last read": "never", "last success": "", "batch of": "", "state": "not read yet"}
-    since = f" (since {state.failing_since:%Y-%m-%d %H:%M})" if state.failing_since else ""
+        _line(f"[dim]·[/] {shown} not read yet")
+        return
+    read = f"read {state.checked_at:%Y-%m-%d %H:%M}"
+    if state.error:
+        since = f"since {state.failing_since:%Y-%m-%d %H:%M}" if state.failing_since else ""
+        last = f"last success {state.succeeded_at:%Y-%m-%d %H:%M}" if state.succeeded_at else "never read so far"
+        mark = "[yellow]![/]" if state.succeeded_at == state.checked_at else "[red]✗[/]"
+        _hang(f"{mark} {shown} ", f"[red]{escape(state.error)}[/] ({since}; {last})")
+        return
+    batch = f", batch of {state.batch_on}" if state.batch_on else ""
+    notes = f" [dim]({escape(_notes(state.notes))})[/]" if state.notes else ""
+    _hang(f"[green]✓[/] {shown} ", f"well, {read}{batch}{notes}")
+
+
+def _say_delivery(report: DeliveryReport, verb: str) -> None:
+    parts = [f"{report.sent} {verb}"]
+    counts = ((report.deferred, "deferred"), (report.failed, "refused"), (report.skipped, "skipped"))
+    parts += [f"{n} {word}" for n, word in counts if n]
+    _line(f"  [cyan]{escape(report.edition_id)}[/] {', '.join(parts)}")
+    for reason in report.reasons:
+        _hang("    ", f"[yellow]{escape(reason)}[/]")
+
+
+def _listed_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A source as the list shows it: what is usual is left out."""
+    elsewhere = "" if row["from"] == "the provider" else f" at {row['from']}"
+    zone = "" if row["time zone"] == "UTC" else f" {row['time zone']}"
     return {
-        "source": name,
-        "last read": f"{state.checked_at:%Y-%m-%d %H:%M}",
-        "last success": f"{state.succeeded_at:%Y-%m-%d %H:%M}" if state.succeeded_at else "never",
-        "batch of": str(state.batch_on or ""),
-        "state": f"{state.error}{since}" if state.error else "; ".join(state.notes) or "well",
+        "source": row["source"],
+        "kind": row["kind"],
+        "schedule": row["schedule"] + zone,
+        "reads": row["reads"] + elsewhere,
     }
 
 
-def _print_table(title: str | None, found: Sequence[dict[str, Any]]) -> None:
+def _notes(notes: Sequence[str]) -> str:
+    more = f"; and {len(notes) - _NOTES_MAX} more" if len(notes) > _NOTES_MAX else ""
+    return "; ".join(notes[:_NOTES_MAX]) + more
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def _line(markup: str) -> None:
+    """Print one line, whole: the terminal breaks it where it has to."""
+    console.print(markup, soft_wrap=True)
+
+
+def _hang(prefix: str, markup: str, to: Console = console) -> None:
+    """Print `prefix` and a text; in a terminal what does not fit goes on below the beginning of the text."""
+    first, text = Text.from_markup(prefix), Text.from_markup(markup)
+    room = to.width - first.cell_len
+    lines = text.wrap(to, room) if to.is_terminal and room >= _KEPT_WHOLE else [text]
+    for line in lines:
+        line.rstrip()
+        to.print(Text.assemble(first, line), soft_wrap=True)
+        first = Text(" " * first.cell_len)
+
+
+def _table(found: Sequence[Mapping[str, Any]], *, cut: str = "", empty: str = "no rows") -> None:
+    """Print rows: as a table where that fits, else each row on lines of its own. In a terminal `cut` is cut to fit."""
     if not found:
-        console.print("[dim]no rows[/]")
+        _line(f"[dim]{escape(empty)}[/]")
         return
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in found[0]:
-        numeric = all(isinstance(r[name], int | float) for r in found)
-        grid.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
-    for row in found:
-        grid.add_row(*(escape(_cell(value)) for value in row.values()))
-    console.print(grid)
+    names = [str(name) for name in found[0]]
+    cells = [[_cell(value) for value in row.values()] for row in found]
+    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    if cut and console.is_terminal:
+        position = names.index(cut)
+        widths[position] = max(_KEPT_WHOLE, console.width - sum(widths) - 2 * (len(widths) - 1) + widths[position])
+        for row in cells:
+            row[position] = _shortened(row[position], widths[position])
+    least = sum(width if width <= _KEPT_WHOLE else _COLUMN_MIN for width in widths) + 2 * (len(widths) - 1)
+    if console.is_terminal and least > console.width:
+        _standing_rows(names, cells)
+        return
+    numeric = [
+        all(isinstance(value, int | float | Decimal) for value in row) for row in zip(*_values(found), strict=True)
+    ]
+    _grid(names, cells, widths, numeric)
+
+
+def _values(found: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    return [list(row.values()) for row in found]
+
+
+def _grid(names: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[bool]) -> None:
+    """Print a table without blanks at the ends of its lines."""
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, width, is_right in zip(names, widths, right, strict=True):
+        justify: Literal["right", "left"] = "right" if is_right else "left"
+        grid.add_column(escape(name), justify=justify, no_wrap=width <= _KEPT_WHOLE, overflow="fold")
+    for row in cells:
+        grid.add_row(*map(escape, row))
+    with console.capture() as captured:
+        console.print(grid, width=None if console.is_terminal else sum(widths) + 2 * len(widths))
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _standing_rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print each row as a column of names and values: for tables wider than the terminal."""
+    width = max(map(cell_len, names))
+    for number, row in enumerate(cells):
+        if number:
+            _line("")
+        for name, value in zip(names, row, strict=True):
+            _hang(f"[bold]{escape(name.ljust(width))}[/]  ", escape(value))
 
 
 def _cell(value: object) -> str:
+    """Return a value on one line."""
     if value is None:
         return ""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     text = " ".join(text.split())
-    return text if len(text) <= _CELL_CHARACTERS_MAX else text[: _CELL_CHARACTERS_MAX - 1] + "…"
+    return _shortened(text, _CELL_CHARACTERS_MAX) if console.is_terminal else text
+
+
+def _shortened(text: str, width: int) -> str:
+    """Return `text` in at most `width` cells, … at its end where something is missing."""
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1).rstrip()}…"
 
 
 def _progress(*, quiet: bool) -> Progress:
+    """Bars that leave no trace; none where nobody watches."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -224,21 +386,36 @@ def _progress(*, quiet: bool) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=console,
-        disable=quiet,
+        # In a pipe rich would leave an empty line behind.
+        disable=quiet or not console.is_terminal,
         transient=True,
     )
 
 
+def _print_json(value: object) -> None:
+    """Print one JSON document (RFC 8259)."""
+    console.file.write(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Return a dataclass as a JSON object."""
+    return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+
+
 def _plain(value: object) -> object:
-    """Turn anything of ours into what JSON can say."""
+    """Turn anything of ours, and anything DuckDB returns, into what JSON can say."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {k: _plain(v) for k, v in asdict(value).items()}
-    if isinstance(value, dict):
+        return _object(value)
+    if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, datetime | date):
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, float | Decimal):
+        return float(value) if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)

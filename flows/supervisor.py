@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,8 +32,9 @@ _LOOPBACK = "127.0.0.1"
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 where a browser on this machine looks
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 _WEB_START_SECONDS = 10.0
-_WEB_STOP_SECONDS = 2.0
-_THREADS_STOP_SECONDS = 1.0
+_WEB_STOP_SECONDS = 1.0
+_STOP_SECONDS_MAX = 9.5
+_EXIT_SECONDS = 0.5
 
 
 def run_up(settings: Settings, *, console: Console) -> int:
@@ -61,9 +61,13 @@ def run_up(settings: Settings, *, console: Console) -> int:
         server = stack.enter_context(PrefectServer(home, prefect_port))
         from flows.service import serve  # imports Prefect: 3 s, while the server starts beside us
 
-        serve(settings, server, stop, board)
+        try:
+            serve(settings, server, stop, board)
+        except PaperwireError:
+            _leave_within(_STOP_SECONDS_MAX, 1)
+            raise
     board.stopped()
-    _end_threads()
+    _leave_within(_EXIT_SECONDS, 0)
     return 0
 
 
@@ -73,6 +77,7 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
 
     def ask(*_: object) -> None:
         stop.set()
+        _leave_within(_STOP_SECONDS_MAX, 0)
         for number in _SIGNALS:
             signal.signal(number, before[number])
 
@@ -93,7 +98,8 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
         return socket.create_server((str(address[0]), int(address[1])), family=family)
     except OSError as error:
         hint = f"set [web] {setting} to another one, or to 0 for any"
-        raise PaperwireError(f"port {port} of {host} cannot be had ({error.strerror}); {hint}") from error
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror  # < 0: getaddrinfo's own
+        raise PaperwireError(f"port {port} of {host} cannot be had ({reason}); {hint}") from error
 
 
 def _free_port(port: int) -> int:
@@ -127,15 +133,12 @@ def _web_server(settings: Settings, listener: socket.socket) -> Iterator[None]:
         thread.join(_WEB_STOP_SECONDS)
 
 
-def _end_threads() -> None:
-    """Leave now where a read hangs in a thread: the interpreter would wait for it, and the archive need not."""
-    from flows.service import WORK_THREADS
+def _leave_within(seconds: float, code: int) -> None:
+    """End this process in so many seconds, whatever holds it by then.
 
-    deadline = time.monotonic() + _THREADS_STOP_SECONDS
-    for thread in threading.enumerate():
-        if thread.name.startswith(WORK_THREADS):
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(0)
+    A read that hangs in a thread would, and so would Prefect, which at exit waits without limit for a server that is
+    gone. The archive withstands it, and the child goes with us.
+    """
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from publishers.paths import FEED_FORMATS
 from storage.errors import EntryError
+from storage.text import fold
 
 GENERATOR = "Paperwire"
 EMPTY_UPDATED_AT = datetime(2026, 1, 1, tzinfo=UTC)  # an empty feed has to say something, and always the same
@@ -98,7 +99,7 @@ class LeftOut:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.paper_id}: {self.reason}"
+        return fold(f"{self.paper_id}: {self.reason}")  # for a log or a terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

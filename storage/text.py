@@ -116,8 +116,16 @@ def clean(entry: Entry, limits: Limits) -> Entry:
         code_url=safe_url(entry.code_url),
         project_url=safe_url(entry.project_url),
         license_url=safe_url(entry.license_url),
-        journal_ref=fold(entry.journal_ref) if entry.journal_ref else None,
+        journal_ref=_folded(entry.journal_ref),
+        arxiv_id=_folded(entry.arxiv_id),
+        doi=_folded(entry.doi),
+        openreview_id=_folded(entry.openreview_id),
+        pmid=_folded(entry.pmid),
     )
+
+
+def _folded(value: str | None) -> str | None:
+    return fold(value) or None if value else None
 
 
 def _within(entry: Entry, name: str, value: str, bytes_max: int) -> None:

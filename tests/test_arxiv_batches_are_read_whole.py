@@ -182,6 +182,11 @@ def test_a_bad_request_without_an_explanation_is_a_status(parser: Parser) -> Non
         read(parser, "<html>Bad Request</html>", status=400)
 
 
+def test_a_bad_request_with_a_batch_is_a_status_all_the_same(parser: Parser) -> None:
+    with pytest.raises(FetchError, match="HTTP 400"):
+        read(parser, batch(item()), status=400)
+
+
 def test_an_html_page_with_status_200_is_no_feed(parser: Parser) -> None:
     with pytest.raises(ParseError, match="it returned an HTML page"):
         read(parser, "<html><title>Maintenance</title></html>")

@@ -123,10 +123,11 @@ def cpu_seconds(pid: int) -> float:
 
 def test_a_body_that_needs_too_much_memory_costs_itself_only() -> None:
     with Parser(Limits(parse_memory_bytes=150_000_000)) as parser:
-        first = parse(parser, GOOD)
+        first, child = parse(parser, GOOD), child_of(parser)
         said = reason(parser, rss(b"<title>" + b"x" * 40_000_000 + b"</title>"))
         assert said == "parsing it takes more than 150,000,000 bytes of memory"
         assert parse(parser, GOOD) == first
+        assert child_of(parser) is not child  # what is left of its memory is not relied on
 
 
 def test_a_feed_with_too_many_entries_is_refused(parser: Parser) -> None:
@@ -217,6 +218,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_an_interrupt_from_the_terminal_does_not_reach_the_child(parser: Parser) -> None:
+    parse(parser, GOOD)
+    assert os.getsid(child_of(parser).pid) != os.getsid(0)
+
+
 def test_the_child_imports_nothing_of_the_application() -> None:
     script = "import runpy, sys; runpy.run_path('flows/parse_child.py'); print(*sys.modules)"
     ran = subprocess.run(
@@ -238,6 +244,24 @@ def test_the_child_writes_nothing_to_our_terminal(capfd: pytest.CaptureFixture[s
         parse(parser, GOOD)
         reason(parser, attributes(60_000))
     assert capfd.readouterr() == ("", "")
+
+
+NOISY = """
+class mixin:
+    class _FeedParserMixin: ...
+
+def parse(*args, **options):
+    print("noise")
+    raise ValueError("one")
+"""
+
+
+def test_a_parser_that_prints_does_not_garble_the_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "feedparser.py").write_text(NOISY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Parser(Limits()) as parser:
+        for _ in range(2):
+            assert reason(parser, GOOD) == "the parser fails on it (ValueError: one)"
 
 
 def test_threads_take_turns(parser: Parser) -> None:

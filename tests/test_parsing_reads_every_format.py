@@ -184,7 +184,9 @@ def test_the_charset_of_the_declaration_counts(parser: Parser, encoding: str) ->
 
 @pytest.mark.parametrize("wrong", ["text/html; charset=utf-8", "text/plain", "application/octet-stream", "", "rubbish"])
 def test_a_wrong_content_type_does_no_harm(parser: Parser, wrong: str) -> None:
-    assert only(parse(parser, RSS20, wrong)).authors[1] == "Béla Minta"
+    feed = parse(parser, RSS20, wrong)
+    assert only(feed).authors[1] == "Béla Minta"
+    assert feed.bozo is None
 
 
 @pytest.mark.parametrize(
@@ -221,6 +223,7 @@ def test_a_feed_that_breaks_off_keeps_its_whole_entries_and_says_so(parser: Pars
     assert feed.problem is not None
     assert feed.problem.startswith(f"the feed breaks off after {len(feed.entries)} entries: no </rss>")
     assert [e.summary for e in feed.entries] == [f"abstract {n}" for n in range(len(feed.entries))]
+    assert feed.bozo is None  # closed properly, so that the strict parser reads it
     assert len(feed.entries) == (5 if cut <= len("</channel></rss>") else 4)
 
 

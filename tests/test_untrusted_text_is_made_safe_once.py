@@ -104,6 +104,8 @@ def test_an_entry_is_cleaned_in_all_its_parts() -> None:
             categories=("cs.CL", "cs.CL", ""),
             url="javascript:x",
             code_url="https://github.com/a/b",
+            doi="10.1000/\ud800x\x1b",
+            pmid="\x00",
         ),
         Limits(),
     )
@@ -111,6 +113,8 @@ def test_an_entry_is_cleaned_in_all_its_parts() -> None:
     assert entry.authors == ("Ada Example",)
     assert entry.categories == ("cs.CL",)
     assert entry.url is None
+    assert entry.doi == "10.1000/x"
+    assert entry.pmid is None
     assert entry.code_url == "https://github.com/a/b"
 
 

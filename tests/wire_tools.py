@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.25
 # A machine that is busy with other tests is several times slower than an idle one.
 PATIENCE_SECONDS = 120.0
 
@@ -136,11 +136,10 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
 
 
 class PrefectApi:
-    """As much of Prefect's REST API as the tests ask; sends the CSRF token its server wants."""
+    """As much of Prefect's REST API as the tests ask."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}/api/"
-        self._client = "tests"
 
     def healthy(self) -> bool:
         """Whether the server answers."""
@@ -151,12 +150,7 @@ class PrefectApi:
         return wait_for(f"an answer to {path}", lambda: self._post(path, body))[0]
 
     def _post(self, path: str, body: dict[str, Any]) -> list[Any] | None:
-        token = json.loads(get(f"{self._url}csrf-token?client={self._client}") or b"{}").get("token", "")
-        headers = {
-            "Content-Type": "application/json",
-            "Prefect-Csrf-Token": token,
-            "Prefect-Csrf-Client": self._client,
-        }
+        headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._url + path, json.dumps(body).encode(), headers)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
