@@ -28,7 +28,7 @@ from storage.errors import ConfigError
 from storage.settings import Mail, Settings, Source
 
 TAG = "paperwire"
-PUBLISH, SWEEP, NEWSLETTER = "publish", "sweep", "newsletter"
+PUBLISH, SWEEP = "publish/publish", "sweep/sweep"  # full names: flow/deployment
 _NEWSLETTER_AT = time(7, 0)  # UTC, where mail.send_after names no time of its own
 # Every key of the template must be in the payload, else Prefect drops the event.
 _ON_INGESTED = DeploymentEventTrigger(
@@ -46,23 +46,22 @@ class Deployment:
     flow: Flow[..., Any]
     spec: RunnerDeployment
 
-    @property
-    def name(self) -> str:
-        """Its own name, without the flow's."""
-        return self.spec.name
-
 
 def deployments(settings: Settings) -> tuple[Deployment, ...]:
     """All deployments these settings ask for. Raises ConfigError for a schedule that cannot be."""
     found = [*(_ingest(settings, source) for source in settings.source)]
-    found.append(_deployment(publish, PUBLISH, "Brings the site up to date.", triggers=[_ON_INGESTED]))
+    found.append(_deployment(publish, "publish", "Brings the site up to date.", triggers=[_ON_INGESTED]))
     # No schedule here: the supervisor asks for a sweep when there is something to sweep.
-    found.append(_deployment(sweep, SWEEP, "Publishes what no event has asked for."))
+    found.append(_deployment(sweep, "sweep", "Publishes what no event has asked for."))
     if settings.mail:
-        daily = Cron(newsletter_cron(settings.mail), timezone="UTC", slug=NEWSLETTER)
-        about = "Sends every edition that is due."
-        found.append(_deployment(newsletter, NEWSLETTER, about, schedules=[daily]))
+        daily = Cron(newsletter_cron(settings.mail), timezone="UTC", slug="newsletter")
+        found.append(_deployment(newsletter, "newsletter", "Sends every edition that is due.", schedules=[daily]))
     return tuple(found)
+
+
+def reads(source_name: str) -> str:
+    """The full name of the deployment that reads a source."""
+    return f"{ingest.name}/{source_name}"
 
 
 def cadence(source: Source) -> tuple[str, str]:

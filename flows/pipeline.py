@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from flows.decide import decide
 from flows.fetching import Fetched, Fetcher
@@ -30,7 +29,6 @@ from storage.model import Announcement, Commit, Entry, Event
 from storage.settings import Settings, Source, Topic
 from storage.topics import shipped_topics
 
-ARXIV_CALENDAR = ZoneInfo("America/New_York")
 _GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
 _SATURDAY = 5
 _CLIENT_ERROR = 400  # HTTP statuses from here on
@@ -296,9 +294,8 @@ def _gaps(source: Source, before: SourceState | None, batch_on: date | None) -> 
     """The weekdays between the last batch read and this one: arXiv's feed holds one day, so those are lost to it."""
     if source.kind != "arxiv-rss" or before is None or before.batch_on is None or batch_on is None:
         return ()
-    # A day on which the feed was read and still held an older batch was looked at, whatever came of it.
-    looked = before.succeeded_at.astimezone(ARXIV_CALENDAR).date() if before.succeeded_at else before.batch_on
-    start = max(before.batch_on, looked, batch_on - timedelta(days=_GAP_DAYS_MAX))
+    # Weekends and holidays have an empty batch of their own date, so a date that was never seen was never read.
+    start = max(before.batch_on, batch_on - timedelta(days=_GAP_DAYS_MAX))
     days = (start + timedelta(days=n) for n in range(1, (batch_on - start).days))
     return tuple(day for day in days if day.weekday() < _SATURDAY)
 

@@ -58,10 +58,9 @@ class Runner:
         self._wake = asyncio.Event()
         self._orphans_likely = True
 
-    @property
-    def idle(self) -> bool:
-        """Whether no run is under way."""
-        return not self._running
+    def runs(self, name: str) -> bool:
+        """Whether a run of the deployment with this full name is under way."""
+        return any(self._by_id[i].spec.full_name == name for i in self._running)
 
     async def register(self) -> None:
         """Tell Prefect of every deployment, and let go of those that are no longer configured.
@@ -78,8 +77,8 @@ class Runner:
                     await client.delete_deployment(known.id)
 
     async def ask_for(self, name: str) -> None:
-        """Have the deployment `name` run now. Raises what the client raises where the server is away."""
-        deployment_id = next(i for i, d in self._by_id.items() if d.name == name)
+        """Have the deployment with this full name run now. Raises what the client raises where the server is away."""
+        deployment_id = next(i for i, d in self._by_id.items() if d.spec.full_name == name)
         async with get_client() as client:
             await client.create_flow_run_from_deployment(deployment_id)
         self._wake.set()

@@ -17,7 +17,7 @@ from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import APILogWorker
 
 from flows.board import Board
-from flows.deployments import SWEEP, deployments, next_read
+from flows.deployments import PUBLISH, SWEEP, deployments, next_read, reads
 from flows.hosting import Host, Report, be_host
 from flows.pipeline import SourceReport, open_tools
 from flows.prefect_server import PrefectServer
@@ -91,7 +91,7 @@ async def _work(settings: Settings, server: PrefectServer, runner: Runner, board
     now = datetime.now(UTC)
     due = await sources_due(settings, now=now)
     # What a sweep finds is what an earlier process had committed and not published; also a change of the settings.
-    for name in (*due, SWEEP):
+    for name in (*map(reads, due), SWEEP):
         await _persist(partial(runner.ask_for, name))
     board.ready(server.url, {source.name: await next_read(source, now=now) for source in settings.source}, due)
     await asyncio.gather(runner.run(), _sweep(settings, runner))
@@ -110,11 +110,12 @@ async def _persist(step: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _sweep(settings: Settings, runner: Runner) -> None:
-    """Ask for a sweep where something is left lying while no run is at work on it."""
+    """Ask for a sweep where something is left lying and no run is at work on it."""
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         try:
-            if runner.idle and await asyncio.to_thread(work_left, settings):
+            at_work = runner.runs(PUBLISH) or runner.runs(SWEEP)
+            if not at_work and await asyncio.to_thread(work_left, settings):
                 await _persist(partial(runner.ask_for, SWEEP))
         except PaperwireError as error:
             _log.warning("no sweep this time: %s", error)

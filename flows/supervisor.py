@@ -98,7 +98,8 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
         return socket.create_server((str(address[0]), int(address[1])), family=family)
     except OSError as error:
         hint = f"set [web] {setting} to another one, or to 0 for any"
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror  # < 0: getaddrinfo's own
+        own = error.errno is not None and error.errno > 0  # below zero it is getaddrinfo's
+        reason = os.strerror(error.errno) if own and error.errno else error.strerror
         raise PaperwireError(f"port {port} of {host} cannot be had ({reason}); {hint}") from error
 
 
