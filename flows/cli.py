@@ -56,6 +56,7 @@ app = App(
     ),
     version=lambda: version("paperwire"),
     default_parameter=Parameter(negative=(), show_default=False),
+    suppress_keyboard_interrupt=False,  # it would end us without a word
 )
 _WORK = Group("Commands that read, publish and send", sort_key=1)
 _LOOK = Group("Commands that only look", sort_key=2)
@@ -286,7 +287,8 @@ def topics(*, common: Common = _COMMON) -> int:
 
 def main() -> None:
     """Run the command line; every failure that is not a mistake of ours is one line and an exit code."""
-    sys.exit(_guarded(lambda: int(app(print_error=False, exit_on_error=False, result_action="return_value") or OK)))
+    quiet = {"print_error": False, "exit_on_error": False}
+    sys.exit(_guarded(lambda: int(app(sys.argv[1:], **quiet, result_action="return_value") or OK)))
 
 
 def _guarded(command: Callable[[], int]) -> int:

@@ -188,4 +188,6 @@ def _resolved(resolve: Resolve, host: str, port: int, seconds: float) -> Sequenc
 
 
 def _reason(error: OSError | UnicodeError) -> str:
-    return str(error.strerror) if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, UnicodeError):
+        return "it is no valid host name"
+    return error.strerror or str(error)

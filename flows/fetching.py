@@ -142,13 +142,18 @@ class Fetcher:
         for delay_seconds in RETRY_DELAYS_SECONDS:
             try:
                 fetched = self._follow(source, url, headers)
-                if fetched.status not in RETRIED_STATUSES or fetched.retry_after_seconds is not None:
+                asked_to_wait = fetched.retry_after_seconds is not None
+                if fetched.status not in RETRIED_STATUSES or asked_to_wait or self._too_late(delay_seconds):
                     return fetched
             except _Failed as failed:
-                if not failed.passing or self._deadline.passed:
+                if not failed.passing or self._too_late(delay_seconds):
                     raise
             self._sleep(delay_seconds)
         return self._follow(source, url, headers)
+
+    def _too_late(self, delay_seconds: float) -> bool:
+        """Whether another attempt would only replace what is known by "it took too long"."""
+        return self._deadline.left(None) <= delay_seconds
 
     def _follow(self, source: Source, url: str, headers: dict[str, str]) -> Fetched:
         """Make one request and those it redirects to; cookies live as long, for sites that redirect to set one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 
 class _Console(Console):
     def on_broken_pipe(self) -> NoReturn:
-        """End as after Ctrl-C where the reader of a pipe has gone, as `head` does."""
+        """End without a word where the reader of a pipe has gone, as `head` does; the exit code is that of Ctrl-C."""
         # What is still in the buffer would be written, and fail again, when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGINT)
 
 
 console = _Console(highlight=False)
@@ -335,7 +336,12 @@ def _values(found: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
 
 
 def _grid(names: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[bool]) -> None:
-    """Print a table without blanks at the ends of its lines."""
+    """Print a table; in a pipe each row is one line, however long, without blanks at its end."""
+    if not console.is_terminal:
+        for row in (names, *cells):
+            padded = [_padded(text, width, right=r) for text, width, r in zip(row, widths, right, strict=True)]
+            _write("  ".join(padded).rstrip() + "\n")
+        return
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -344,9 +350,12 @@ def _grid(names: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence
         grid.add_column(escape(name), justify=justify, no_wrap=width <= _KEPT_WHOLE, overflow="fold")
     for row in cells:
         grid.add_row(*map(escape, row))
-    with console.capture() as captured:
-        console.print(grid, width=None if console.is_terminal else sum(widths) + 2 * len(widths))
-    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    console.print(grid)
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    blank = " " * (width - cell_len(text))
+    return blank + text if right else text + blank
 
 
 def _standing_rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
@@ -394,7 +403,16 @@ def _progress(*, quiet: bool) -> Progress:
 
 def _print_json(value: object) -> None:
     """Print one JSON document (RFC 8259)."""
-    console.file.write(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+    _write(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+
+
+def _write(text: str) -> None:
+    """Write text as it is."""
+    try:
+        console.file.write(text)
+        console.file.flush()
+    except BrokenPipeError:
+        console.on_broken_pipe()
 
 
 def _object(value: Any) -> dict[str, Any]:

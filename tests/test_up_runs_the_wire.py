@@ -276,15 +276,19 @@ def test_ctrl_c_in_the_middle_of_a_read_leaves_nothing_but_the_run_to_come(wire:
     assert states[run] == "AwaitingRetry"
 
 
-def test_a_killed_up_takes_its_server_with_it(wire: Wire, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_an_up_ended_while_it_starts_takes_its_server_with_it(
+    wire: Wire, tmp_path: Path, how: signal.Signals, code: int
+) -> None:
     wire.process.wait(PATIENCE_SECONDS)
     up = _up(wire.settings.model_copy(update={"home": tmp_path / "home"}), tmp_path / "printed.txt")
     try:
         child = wait_for("a server child", lambda: next(iter(descendants(up.pid)), None))
+        up.send_signal(how)
+        assert up.wait(_STOP_SECONDS_MAX) == code
     finally:
         up.kill()
-        up.wait()
-    wait_for("the end of the child", lambda: not alive(child), seconds=10)
+    wait_for("the end of the child", lambda: not alive(child), seconds=_STOP_SECONDS_MAX)
 
 
 def _ended(wire: Wire, deployment: str) -> list[dict[str, Any]]:

@@ -1,0 +1,399 @@
+"""Whatever one source sends or fails to send, the others go on; it is said in one line, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows import cli, fetching
+from flows.fetching import Fetcher
+from flows.parsing import Parser
+from flows.pipeline import Tools, ingest_source
+from storage.settings import Limits, load_settings
+from tests.fetching_tools import names
+from tests.newsroom import (
+    GOOD_TITLES,
+    Newsroom,
+    Said,
+    arxiv_feed,
+    arxiv_refusal,
+    daily_list,
+    good_routes,
+    journal_feed,
+    missing,
+    source,
+)
+from tests.servers import Answer, Route, Server
+from tests.wire_tools import free_port, wait_for
+
+FIRST, LATER, LAST = "2026-06-09T06:00:00Z", "2026-06-09T08:00:00Z", "2026-06-09T10:00:00Z"
+MENDED = "Mended at last"
+WHOLE = {"guid": "whole", "title": "A whole entry beside a bad one"}
+MENDED_ENTRY = {"guid": "mended", "title": MENDED}
+_LINE_CHARACTERS_MAX = 200
+# Names of classes, addresses of objects, and what else is for programmers.
+_NOT_FOR_PEOPLE = re.compile(r"\b[A-Za-z]+(?:Error|Exception)\b|Traceback|Errno|0x[0-9a-f]{6}|\b_ssl\b|<class|File \"")
+
+Paperwire = Callable[..., Said]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """One way for a source to be bad, what is said of it, and how it is mended."""
+
+    answer: Route
+    words: tuple[str, ...]  # in the one line that says what is wrong
+    mended: Route = field(default_factory=lambda: Answer(body=journal_feed(WHOLE, MENDED_ENTRY)))
+    kind: str = "feed"
+    limits: str = ""
+
+
+def never(server: Server) -> Answer:
+    """Headers, and then nothing for as long as the server lives."""
+
+    def stream() -> Iterator[bytes]:
+        server.stopping.wait()
+        yield b""
+
+    return Answer(stream=stream)
+
+
+GZIP = {"Content-Encoding": "gzip"}
+FAILURES = {
+    "an HTML page": Bad(
+        answer=Answer(body=b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>x</body></html>"),
+        words=("HTML page", "'Sign in'", "not a feed"),
+    ),
+    "arXiv's own error feed": Bad(
+        kind="arxiv-rss",
+        answer=Answer(status=400, body=arxiv_refusal("cs.XX")),
+        words=("arXiv refuses the query", "Bad archive 'cs.XX'"),
+        mended=Answer(body=arxiv_feed(("2606.00009", MENDED), category="cs.XX")),
+    ),
+    "a gzip bomb": Bad(
+        answer=Answer(body=gzip.compress(bytes(60_000_000)), headers=GZIP),
+        words=("more than 16,000,000 bytes once unpacked",),
+    ),
+    "a body that breaks off": Bad(
+        answer=Answer(body=journal_feed(WHOLE)[:200], headers={"Content-Length": "100000", "Connection": "close"}),
+        words=("localhost", "breaks off"),
+    ),
+    "an encoding nobody asked for": Bad(
+        answer=Answer(body=b"\x8b\x02\x80feed", headers={"Content-Encoding": "br"}),
+        words=("'br'", "only gzip was asked for"),
+    ),
+    "plain text that calls itself gzip": Bad(
+        answer=Answer(body=journal_feed(WHOLE), headers=GZIP),
+        words=("gzip body is damaged",),
+    ),
+    "a failing server": Bad(
+        answer=Answer(status=500, body=b"oops"),
+        words=("HTTP 500", "the server fails"),
+    ),
+    "a server that wants rest": Bad(
+        answer=Answer(status=429, headers={"Retry-After": "120"}),
+        words=("HTTP 429", "asked too often"),
+    ),
+    "garbage for JSON": Bad(
+        kind="hf-daily",
+        answer=Answer(body=b'[{"paper": {"id": "2606.0'),
+        words=("damaged JSON",),
+        mended=Answer(body=daily_list(("2606.00009", MENDED))),
+    ),
+    "an error in JSON": Bad(
+        kind="hf-daily",
+        answer=Answer(body=b'{"error": "Invalid date"}'),
+        words=("'Invalid date'",),
+        mended=Answer(body=daily_list(("2606.00009", MENDED))),
+    ),
+    "an empty body": Bad(answer=Answer(), words=("empty body",)),
+    "an empty body that calls itself gzip": Bad(answer=Answer(headers=GZIP), words=("empty body",)),
+}
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Newsroom]:
+    """Good sources; a bad one may come between them under another host name, for politeness is by host."""
+    # How long the pauses are is held in test_fetching_is_polite.py; that there are attempts stays.
+    monkeypatch.setattr(fetching, "RETRY_DELAYS_SECONDS", (0.0, 0.0))
+    with Server(good_routes()) as server:
+        yield Newsroom(tmp_path, server)
+
+
+@pytest.fixture
+def paperwire(room: Newsroom, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paperwire:
+    """The command, in this process."""
+    monkeypatch.chdir(room.folder)
+    for name, value in (("PAPERWIRE_HOME", str(room.home)), ("PAPERWIRE_CONFIG", str(room.config))):
+        monkeypatch.setenv(name, value)
+
+    def said(*arguments: str) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["paperwire", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    return said
+
+
+def bad_source(room: Newsroom, bad: Bad) -> str:
+    """The bad source, on the same server under the name localhost."""
+    base = room.server.url("", host="localhost")
+    if bad.kind == "feed":
+        return source("bad", "feed", url=f"{base}/bad.xml")
+    if bad.kind == "arxiv-rss":
+        return source("bad", "arxiv-rss", base, category="cs.XX")
+    return source("bad", "hf-daily", f"{base}/bad", days=1)
+
+
+def bad_path(bad: Bad) -> str:
+    """What the bad source asks for."""
+    return {"feed": "/bad.xml", "arxiv-rss": "/rss/cs.XX", "hf-daily": "/bad/api/daily_papers"}[bad.kind]
+
+
+def the_line(said: Said, *words: str) -> str:
+    """The one line about the bad source; it is short, for people, and has these words."""
+    lines = said.lines_about("bad")
+    assert len(lines) == 1, said.out
+    assert len(lines[0].split(" (since ")[0]) <= _LINE_CHARACTERS_MAX, lines[0]
+    assert not _NOT_FOR_PEOPLE.search(said.out + said.err), said.out + said.err
+    assert [word for word in words if word not in lines[0]] == [], lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_bad_answer_costs_its_source_and_is_made_up_for(name: str, room: Newsroom, paperwire: Paperwire) -> None:
+    bad = FAILURES[name]
+    room.server.routes[bad_path(bad)] = bad.answer
+    room.configure(bad_source(room, bad), more=bad.limits)
+    check_failure(room, paperwire, *bad.words)
+    room.server.routes[bad_path(bad)] = bad.mended
+    check_mended(room, paperwire)
+
+
+def test_a_connection_refused_costs_its_source_and_is_made_up_for(room: Newsroom, paperwire: Paperwire) -> None:
+    room.configure(source("bad", "feed", url=f"http://localhost:{free_port()}/bad.xml"))
+    check_failure(room, paperwire, "could not connect to localhost", "refused")
+    mend_address(room)
+    check_mended(room, paperwire)
+
+
+def test_since_when_is_when_it_began_and_ends_with_the_failure(room: Newsroom, paperwire: Paperwire) -> None:
+    def failing_since() -> object:
+        return next(
+            s["failing_since"] for s in paperwire("status", "--json").document()["sources"] if s["source"] == "bad"
+        )
+
+    room.server.routes["/bad.xml"] = Answer(status=404)
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")))
+    for moment in (FIRST, LATER):
+        the_line(paperwire("run", "--now", moment), "HTTP 404: there is nothing at this address")
+        assert failing_since() == "2026-06-09T06:00:00+00:00"
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(MENDED_ENTRY))
+    check_mended(room, paperwire)
+    assert failing_since() is None
+    room.server.routes["/bad.xml"] = Answer(status=410)
+    paperwire("run", "--now", "2026-06-10T06:00:00Z")
+    assert failing_since() == "2026-06-10T06:00:00+00:00"
+
+
+def test_a_name_nobody_knows_costs_its_source_and_is_made_up_for(room: Newsroom, paperwire: Paperwire) -> None:
+    room.configure(source("bad", "feed", url="http://no..where/bad.xml"))
+    check_failure(room, paperwire, "no..where", "name cannot be resolved")
+    mend_address(room)
+    check_mended(room, paperwire)
+
+
+def test_a_source_that_never_answers_costs_its_source_and_is_made_up_for(room: Newsroom, paperwire: Paperwire) -> None:
+    room.server.routes["/bad.xml"] = never(room.server)
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")), more=TINY_LIMITS)
+    check_failure(room, paperwire, "nothing came from localhost for 1 s")
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(WHOLE, MENDED_ENTRY))
+    check_mended(room, paperwire)
+
+
+TINY_LIMITS = "[limits]\nread_seconds = 1\n"
+
+
+def mend_address(room: Newsroom) -> None:
+    """Give the bad source an address that works."""
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(WHOLE, MENDED_ENTRY))
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")))
+
+
+def check_failure(room: Newsroom, paperwire: Paperwire, *words: str) -> None:
+    """A pass with the bad source: the good ones are read and published, it is said what is wrong, also in `status`."""
+    first = paperwire("run", "--now", FIRST)
+    assert first.code == cli.INCOMPLETE
+    assert the_line(first, *words).startswith("✗ ")
+    assert missing(room, GOOD_TITLES) == []
+    status = paperwire("status")
+    assert status.code == cli.INCOMPLETE
+    the_line(status, *words, "since 2026-06-09 06:00", "never read so far")
+
+
+def check_mended(room: Newsroom, paperwire: Paperwire) -> None:
+    """The next pass brings what was missed, and all is well."""
+    mended = paperwire("run", "--now", LAST)
+    assert (mended.code, mended.err) == (cli.OK, "")
+    assert the_line(mended).startswith("✓ ")
+    assert missing(room, (*GOOD_TITLES, MENDED)) == []
+    status = paperwire("status")
+    assert status.code == cli.OK
+    the_line(status, "well")
+    assert paperwire("verify").code == cli.OK
+
+
+ENTRIES = {
+    "no title": ({"guid": "mended"}, "it has no title"),
+    "an abstract over the limit": (
+        {"guid": "mended", "title": MENDED, "abstract": "word " * 20_000},
+        "its abstract has 99,999 bytes, more than 64,000",
+    ),
+    "a title over the limit": (
+        {"guid": "mended", "title": "word " * 1_000},
+        "its title has 4,999 bytes, more than 1,000",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_bad_entry_costs_itself_and_is_made_up_for(name: str, room: Newsroom, paperwire: Paperwire) -> None:
+    entry, reason = ENTRIES[name]
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(WHOLE, entry))
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")))
+    first = paperwire("run", "--now", FIRST)
+    assert first.code == cli.INCOMPLETE
+    assert the_line(first, "1 new", "of 2 entries", "1 refused", "paperwire status").startswith("! ")
+    assert missing(room, (*GOOD_TITLES, WHOLE["title"])) == []
+    status = paperwire("status")
+    assert status.code == cli.INCOMPLETE
+    refused = [line for line in status.out.splitlines() if line.startswith("refused ")]
+    assert refused == [f"refused bad: https://journal.test/mended: {reason}"]
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(WHOLE, MENDED_ENTRY))
+    check_mended(room, paperwire)
+
+
+def test_a_feed_that_breaks_off_keeps_its_whole_entries_and_is_made_up_for(
+    room: Newsroom, paperwire: Paperwire
+) -> None:
+    whole = journal_feed(WHOLE, MENDED_ENTRY)
+    room.server.routes["/bad.xml"] = Answer(body=whole[: whole.index(b"<guid>https://journal.test/mended")])
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")))
+    first = paperwire("run", "--now", FIRST)
+    assert first.code == cli.INCOMPLETE
+    assert the_line(first, "1 new of 1 entry").startswith("! ")
+    assert "    the feed breaks off after 1 entry: no </rss>" in first.out
+    assert missing(room, (*GOOD_TITLES, WHOLE["title"])) == []
+    the_line(paperwire("status"), "breaks off after 1 entry", "since 2026-06-09 06:00")
+    room.server.routes["/bad.xml"] = Answer(body=whole)
+    check_mended(room, paperwire)
+
+
+HOSTILE_DATES = (
+    "Thu, 99 Foo 99999 99:99:99 +9999",
+    "0000-00-00T00:00:00Z",
+    "9" * 400,
+    "-1",
+    "",
+    "Tue, 09 Jun 1 00:00 GMT",
+)
+
+
+def test_hostile_dates_cost_nothing(room: Newsroom, paperwire: Paperwire) -> None:
+    entries = [{"guid": f"d{n}", "title": f"A good paper on day {n}", "date": d} for n, d in enumerate(HOSTILE_DATES)]
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(*entries))
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")))
+    said = paperwire("run", "--now", FIRST)
+    assert (said.code, said.err) == (cli.OK, "")
+    the_line(said, f"{len(entries)} new")
+    assert missing(room, (*GOOD_TITLES, *(e["title"] for e in entries))) == []
+    assert paperwire("verify").code == cli.OK
+
+
+def test_an_address_of_ones_own_network_is_refused_and_the_line_says_what_allows_it(
+    room: Newsroom, paperwire: Paperwire
+) -> None:
+    url = room.server.url("/bad.xml")
+    room.configure(source("bad", "feed", url=url, allow_private_addresses=False))
+    check_failure(room, paperwire, "127.0.0.1 is not a public address", "allow_private_addresses = true")
+    assert "/bad.xml" not in room.server.paths
+    mend_address(room)
+    check_mended(room, paperwire)
+
+
+def test_a_redirect_to_a_private_address_is_not_followed(room: Newsroom, paperwire: Paperwire) -> None:
+    """The server passes for one on the internet here: its name is public, where it redirects to is not."""
+    room.server.routes["/bad.xml"] = Answer(status=302, headers={"Location": "http://inside.test/secret.xml"})
+    url = room.server.url("/bad.xml", host="journal.test")
+    room.configure(source("bad", "feed", url=url, allow_private_addresses=False))
+    paperwire("run", "--now", FIRST)
+    with Parser(Limits()) as parser, a_public_fetcher() as fetcher:
+        settings = load_settings(room.config, home=room.home)
+        now = datetime.fromisoformat(LATER)
+        report = ingest_source(settings, "bad", now=now, tools=Tools(fetcher, parser))
+        assert report.error is not None
+        assert report.error.startswith("inside.test is 10.0.0.7, which is not a public address")
+        assert len(report.error) <= _LINE_CHARACTERS_MAX
+        assert missing(room, GOOD_TITLES) == []
+        the_line(paperwire("status"), "inside.test is 10.0.0.7", "since 2026-06-09 06:00")
+        room.server.routes["/bad.xml"] = Answer(body=journal_feed(MENDED_ENTRY))
+        assert ingest_source(settings, "bad", now=datetime.fromisoformat(LAST), tools=Tools(fetcher, parser)).new == 1
+    assert paperwire("status").code == cli.OK
+
+
+def a_public_fetcher() -> Fetcher:
+    """A fetcher for which this machine is the internet and 10.0.0.7 is not."""
+    table = {"journal.test": ("127.0.0.1",), "inside.test": ("10.0.0.7",)}
+    return Fetcher(
+        Limits(),
+        user_agent="Paperwire/test",
+        clock=lambda: datetime.now(UTC),
+        sleep=lambda seconds: None,
+        resolve=names(table),
+        public=lambda address: address == "127.0.0.1",
+    )
+
+
+def test_a_wrong_key_is_one_line_with_its_number_and_nothing_is_touched(room: Newsroom, paperwire: Paperwire) -> None:
+    room.configure()
+    text = room.config.read_text()
+    room.config.write_text(text.replace('category = "cs.CL"', 'category = "cs.CL"\nshedule = "0 6 * * *"'))
+    line = room.config.read_text().splitlines().index('shedule = "0 6 * * *"') + 1
+    said = paperwire("run")
+    assert (said.code, said.out) == (cli.USAGE, "")
+    assert said.err == f"paperwire: {room.config}:{line}: unknown key 'shedule'; did you mean 'schedule'?\n"
+    assert not room.home.exists()
+    assert room.server.asked == []
+
+
+def test_ctrl_c_in_the_middle_of_a_pass_is_one_line_and_the_next_pass_completes(room: Newsroom) -> None:
+    room.server.routes["/bad.xml"] = never(room.server)
+    room.configure(source("bad", "feed", url=room.server.url("/bad.xml", host="localhost")))
+    child = room.start("run", "--now", FIRST)
+    try:
+        wait_for("the request of the source that never answers", lambda: "/bad.xml" in room.server.paths)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=20)
+    finally:
+        child.kill()
+    assert (child.returncode, err) == (
+        cli.INTERRUPTED,
+        "paperwire: interrupted; what was committed stays committed\n",
+    )
+    assert room.titles() == {GOOD_TITLES[0]}, "what was read before stays"
+    room.server.routes["/bad.xml"] = Answer(body=journal_feed(MENDED_ENTRY))
+    said = room.run("run", "--now", LATER)
+    assert (said.code, said.err) == (cli.OK, "")
+    assert missing(room, (*GOOD_TITLES, MENDED)) == []
+    assert room.run("verify").code == cli.OK
