@@ -40,6 +40,7 @@ lint: .venv/.dev
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
+test: export PAPERWIRE_MAKE_TEST = 1
 test: lint
 	@.venv/bin/pytest -q -n 2 --dist loadfile --durations 10 $(ARGS)
 

@@ -287,8 +287,12 @@ def topics(*, common: Common = _COMMON) -> int:
 
 def main() -> None:
     """Run the command line; every failure that is not a mistake of ours is one line and an exit code."""
-    quiet = {"print_error": False, "exit_on_error": False}
-    sys.exit(_guarded(lambda: int(app(sys.argv[1:], **quiet, result_action="return_value") or OK)))
+    sys.exit(_guarded(_run_app))
+
+
+def _run_app() -> int:
+    result = app(sys.argv[1:], print_error=False, exit_on_error=False, result_action="return_value")
+    return int(result or OK)
 
 
 def _guarded(command: Callable[[], int]) -> int:

@@ -31,6 +31,7 @@ from storage.topics import shipped_topics
 
 _GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
 _SATURDAY = 5
+_SILENCES_MAX = 2  # requests in a row without any answer, before a source is left alone
 _CLIENT_ERROR = 400  # HTTP statuses from here on
 
 
@@ -215,6 +216,9 @@ def _read(source: Source, adapter: Adapter, log: FetchLog, tools: Tools, *, now:
     fetches: list[FetchRow] = []
     failures: list[str] = []
     for request in adapter.plan(source, now=now):
+        if len(fetches) >= _SILENCES_MAX and all(f.status is None for f in fetches[-_SILENCES_MAX:]):
+            failures.append("the other requests were not made: nobody answers")
+            break
         fetch, harvest = _exchange(source, adapter, request, log, tools, now=now)
         fetches.append(fetch)
         harvests += [harvest] if harvest else []

@@ -223,3 +223,12 @@ def test_replacements_dois_and_errors_of_the_edge_pack(
     assert not any(s.error for r in reports for s in r.sources)
     with capsys.disabled():
         print(f"\nedge pack: {len(papers)} papers, announcements {dict(kinds)}")
+
+
+def test_a_host_that_is_down_is_not_asked_fourteen_times(tmp_path: Path) -> None:
+    text = (
+        '[[source]]\nname = "hf"\nkind = "hf-daily"\nbase_url = "http://127.0.0.1:1"\nallow_private_addresses = true\n'
+    )
+    report = run_pass(parse_settings(text, home=tmp_path), now=datetime(2026, 6, 2, 6, tzinfo=UTC))
+    assert report.sources[0].requests == 2
+    assert "127.0.0.1" in (report.sources[0].error or "")
