@@ -13,11 +13,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows.pipeline import PassReport, run_pass
+from flows.parsing import Parser
+from flows.pipeline import PassReport, Tools, ingest_source, run_pass
 from storage.catalog import catalog_path
 from storage.settings import Settings, parse_settings
 from storage.verify import verify
 from tests.captured import CapturedProviders, abstracts, read
+from tests.fetching_tools import a_fetcher
 from tests.published import check_feeds
 
 CATEGORIES = ("cs.CL", "cs.CV", "cs.LG", "cs.AI", "eess.IV", "cs")
@@ -229,6 +231,8 @@ def test_a_host_that_is_down_is_not_asked_fourteen_times(tmp_path: Path) -> None
     text = (
         '[[source]]\nname = "hf"\nkind = "hf-daily"\nbase_url = "http://127.0.0.1:1"\nallow_private_addresses = true\n'
     )
-    report = run_pass(parse_settings(text, home=tmp_path), now=datetime(2026, 6, 2, 6, tzinfo=UTC))
-    assert report.sources[0].requests == 2
-    assert "127.0.0.1" in (report.sources[0].error or "")
+    settings, now = parse_settings(text, home=tmp_path), datetime(2026, 6, 2, 6, tzinfo=UTC)
+    with a_fetcher(limits=settings.limits) as fetcher, Parser(settings.limits) as parser:
+        report = ingest_source(settings, "hf", now=now, tools=Tools(fetcher, parser))
+    assert report.requests == 2
+    assert "127.0.0.1" in (report.error or "")
