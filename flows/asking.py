@@ -108,8 +108,9 @@ def run_sql(home: Path, query: str) -> list[dict[str, Any]]:
         try:
             # Typed as never None, but it is where the text holds no statement.
             cursor: duckdb.DuckDBPyConnection | None = catalog.connection.execute(query)
-            names = _distinct([str(column[0]) for column in (cursor.description or () if cursor else ())])
-            found = cursor.fetchall() if cursor else []
+            if cursor is None:
+                raise SqlError("SQL: there is no statement in it")
+            names, found = _distinct([str(column[0]) for column in cursor.description or ()]), cursor.fetchall()
         except _BAD_FILES as error:
             raise ArchiveCorrupt(f"papers.duckdb: {_one_line(error)}; `paperwire verify` names every fault") from error
         except duckdb.Error as error:

@@ -8,26 +8,21 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from datetime import time as time_of_day
 from importlib.resources import files
 from pathlib import Path
 
-import uvicorn
-
 from flows import show
 from flows.pipeline import PassReport, run_pass
 from flows.replay import ReplayServer, load_demo_data
-from publishers.web import web_app
+from flows.site_server import listen, serving, url_of
 from storage.catalog import Catalog
 from storage.errors import PaperwireError
 from storage.segments import sha256_of
 from storage.settings import Settings, parse_settings
 
 _MORNING = time_of_day(6, 0)
-_STARTUP_SECONDS = 10
 _STATE = ("archive", "ledger", "outbox", "papers.duckdb", "publish.lock")
 
 
@@ -53,8 +48,11 @@ def run_demo(*, home: Path, once: bool, port: int) -> int:
     if once:
         _where_to_look(settings, (home / "site" / "index.html").as_uri())
         return 0
-    with serving(home / "site", port) as address:
-        _where_to_look(settings, address)
+    with (
+        listen("127.0.0.1", port, hint="choose another with --port, or --port 0 for any") as listener,
+        serving(home / "site", listener),
+    ):
+        _where_to_look(settings, url_of(listener))
         show.console.print("Ctrl-C ends it.")
         threading.Event().wait()
     return 0
@@ -65,27 +63,6 @@ def demo_settings(base_url: str, home: Path) -> Settings:
     settings = parse_settings(files("flows").joinpath("demo.toml").read_text(encoding="utf-8"), home=home)
     sources = tuple(s.model_copy(update={"base_url": base_url}) for s in settings.source)
     return settings.model_copy(update={"source": sources})
-
-
-@contextmanager
-def serving(site: Path, port: int) -> Iterator[str]:
-    """Serve a published folder on loopback; yields its address. Raises PaperwireError where the port is taken."""
-    config = uvicorn.Config(web_app(site), host="127.0.0.1", port=port, log_level="error", access_log=False)
-    server = uvicorn.Server(config)
-    try:
-        socket = config.bind_socket()
-    except SystemExit as error:
-        raise PaperwireError(f"port {port} is taken; choose another with --port, or --port 0 for any") from error
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + _STARTUP_SECONDS
-    while not server.started and thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{socket.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(_STARTUP_SECONDS)
 
 
 def _forget(home: Path) -> None:

@@ -52,6 +52,7 @@ _ROWS_MAX = 1_000
 _NOTES_MAX = 3
 _BAR_WIDTH = 40
 _QUERY_INDENT = "  "
+_PIECE_CHARACTERS = 10_000
 
 
 def fail(message: str) -> None:
@@ -409,7 +410,9 @@ def _print_json(value: object) -> None:
 def _write(text: str) -> None:
     """Write text as it is."""
     try:
-        console.file.write(text)
+        # In pieces: with PYTHONUNBUFFERED Python takes no notice of a long write that ends early.
+        for start in range(0, len(text), _PIECE_CHARACTERS):
+            console.file.write(text[start : start + _PIECE_CHARACTERS])
         console.file.flush()
     except BrokenPipeError:
         console.on_broken_pipe()

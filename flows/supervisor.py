@@ -11,28 +11,22 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-import uvicorn
 from rich.console import Console
 
 from flows.board import Board
 from flows.prefect_server import PrefectServer, prefect_environment
-from publishers.web import web_app
+from flows.site_server import listen, serving, url_of
 from storage.errors import ConfigError, PaperwireError
 from storage.locks import exclusive
 from storage.settings import Settings
 
 _LOOPBACK = "127.0.0.1"
-_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 where a browser on this machine looks
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-_WEB_START_SECONDS = 10.0
-_WEB_STOP_SECONDS = 1.0
 _STOP_SECONDS_MAX = 9.5
 _EXIT_SECONDS = 0.5
 
@@ -51,10 +45,10 @@ def run_up(settings: Settings, *, console: Console) -> int:
         taken = f"`paperwire up` is already running on {home}"
         stack.enter_context(exclusive(home / "prefect" / "up.lock", what=taken, wait=False))
         stack.enter_context(_stopping(stop))
-        listener = stack.enter_context(_listen(settings.web.host, settings.web.port, "port"))
+        listener = stack.enter_context(listen(settings.web.host, settings.web.port, hint=_hint("port")))
         prefect_port = _free_port(settings.web.prefect_port)
-        board = Board(settings, console, _url(listener), clock=lambda: datetime.now(UTC))
-        stack.enter_context(_web_server(settings, listener))
+        board = Board(settings, console, url_of(listener), clock=lambda: datetime.now(UTC))
+        stack.enter_context(serving(home / "site", listener))
         board.starting()
         os.environ.update(prefect_environment(home, prefect_port))
         os.environ.update(PAPERWIRE_CONFIG=str(settings.path), PAPERWIRE_HOME=str(home))
@@ -89,49 +83,14 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
-    """Listen on a port; 0 takes a free one. Raises PaperwireError."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server((str(address[0]), int(address[1])), family=family)
-    except OSError as error:
-        hint = f"set [web] {setting} to another one, or to 0 for any"
-        own = error.errno is not None and error.errno > 0  # below zero it is getaddrinfo's
-        reason = os.strerror(error.errno) if own and error.errno else error.strerror
-        raise PaperwireError(f"port {port} of {host} cannot be had ({reason}); {hint}") from error
-
-
 def _free_port(port: int) -> int:
     """The port for the Prefect server, checked to be free now."""
-    with _listen(_LOOPBACK, port, "prefect_port") as listener:
+    with listen(_LOOPBACK, port, hint=_hint("prefect_port")) as listener:
         return int(listener.getsockname()[1])
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = _HERE.get(host, host)
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-@contextmanager
-def _web_server(settings: Settings, listener: socket.socket) -> Iterator[None]:
-    """Serve the published folder from a thread."""
-    app = web_app(settings.home / "site")
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)
-    thread.start()
-    deadline = time.monotonic() + _WEB_START_SECONDS
-    while not server.started and thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(_WEB_STOP_SECONDS)
+def _hint(setting: str) -> str:
+    return f"set [web] {setting} to another one, or to 0 for any"
 
 
 def _leave_within(seconds: float, code: int) -> None:

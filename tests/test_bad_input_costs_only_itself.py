@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,9 +136,9 @@ def never(server: Server) -> Answer:
     return Answer(stream=stream)
 
 
-def bad_feed(room: Newsroom, **values: object) -> str:
+def bad_feed(room: Newsroom) -> str:
     """A journal on the same server, under the name localhost."""
-    return source("bad", "feed", url=room.server.url("/bad.xml", host="localhost"), **values)
+    return source("bad", "feed", url=room.server.url("/bad.xml", host="localhost"))
 
 
 def of_kind(room: Newsroom, name: str, kind: str) -> str:
@@ -218,9 +222,12 @@ def test_since_when_is_when_it_began_and_ends_with_the_failure(room: Newsroom, p
     assert failing_since() == "2026-06-10T06:00:00+00:00"
 
 
-def test_a_name_nobody_knows_costs_its_source_and_is_made_up_for(room: Newsroom, paperwire: Paperwire) -> None:
-    room.configure(source("bad", "feed", url="http://nowhere.invalid/bad.xml"))
-    check_failure(room, paperwire, "could not connect to nowhere.invalid", "its name cannot be resolved")
+@pytest.mark.parametrize("host", ["nowhere.invalid", "no..where"])
+def test_a_name_nobody_knows_costs_its_source_and_is_made_up_for(
+    host: str, room: Newsroom, paperwire: Paperwire
+) -> None:
+    room.configure(source("bad", "feed", url=f"http://{host}/bad.xml"))
+    check_failure(room, paperwire, f"could not connect to {host}", "its name cannot be resolved")
     mend_address(room)
     check_mended(room, paperwire)
 
@@ -405,3 +412,62 @@ def test_ctrl_c_in_the_middle_of_a_pass_is_one_line_and_the_next_pass_completes(
     assert (said.code, said.err) == (cli.OK, "")
     assert missing(room, (*GOOD_TITLES, MENDED)) == []
     assert room.run("verify").code == cli.OK
+
+
+# Where a small file system is full → the exit code of the pass, and a part of the one line on standard error.
+FULL = {"": (cli.ARCHIVE, "no room to write index.sqlite"), "site": (cli.ARCHIVE, "No space left on device")}
+
+
+@pytest.mark.parametrize("where", FULL)
+def test_a_full_disk_is_one_line_and_all_is_there_once_there_is_room(
+    where: str, room: Newsroom, paperwire: Paperwire
+) -> None:
+    code, words = FULL[where]
+    room.configure()
+    with a_small_disk(room.home / where) as disk:
+        assert paperwire("run", "--now", FIRST).code == cli.OK
+        more = [(f"2606.{n:05d}", f"A good paper, number {n}") for n in range(100, 120)]
+        room.server.routes["/rss/cs.CL"] = Answer(body=arxiv_feed(*more))
+        filler = disk / "filler"
+        filler.write_bytes(bytes(free_bytes(disk)))
+        said = paperwire("run", "--now", LATER)
+        assert (said.code, len(said.err.splitlines())) == (code, 1), said.err
+        assert words in said.err
+        assert not _NOT_FOR_PEOPLE.search(said.out + said.err), said.out + said.err
+        filler.unlink()
+        assert paperwire("run", "--now", LAST).code == cli.OK
+        assert missing(room, (*GOOD_TITLES, *(title for _, title in more))) == []
+        assert paperwire("verify").code == cli.OK
+
+
+def test_a_full_outbox_is_said_and_its_mail_is_sent_once_there_is_room(room: Newsroom, paperwire: Paperwire) -> None:
+    room.configure(more='[mail]\nto = ["reader@example.org"]\n')
+    with a_small_disk(room.home / "outbox") as disk:
+        filler = disk / "filler"
+        filler.write_bytes(bytes(free_bytes(disk)))
+        said = paperwire("run", "--now", FIRST)
+        assert (said.code, said.err) == (cli.UNSENT, "")
+        assert "No space left on device" in said.out
+        assert "not everybody got daily/found/2026-06-09" in paperwire("status").out
+        filler.unlink()
+        assert paperwire("send", "--due").code == cli.OK
+        assert len(list(disk.glob("*.eml"))) == 1
+
+
+@contextmanager
+def a_small_disk(folder: Path) -> Iterator[Path]:
+    """Four megabytes mounted on `folder`; skips where nothing can be mounted."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here, so a full disk cannot be made")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """The room left on the file system of `folder`."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -6,13 +6,16 @@ import email
 import email.policy
 import shutil
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from flows.demo import demo_settings, run_demo, serving
+from flows.demo import demo_settings, run_demo
 from flows.replay import load_demo_data
+from flows.site_server import listen, serving, url_of
 from storage.errors import PaperwireError
 from storage.segments import sha256_of
 from storage.verify import verify
@@ -39,6 +42,13 @@ def bytes_of(site: Path) -> dict[str, bytes]:
     return {str(p.relative_to(site)): sha256_of(p) for p in site.rglob("*") if p.is_file()}
 
 
+@contextmanager
+def served(home: Path) -> Iterator[str]:
+    """Serve the demo's site on a free port; yields its address."""
+    with listen("127.0.0.1", 0, hint="") as listener, serving(home / "site", listener):
+        yield url_of(listener)
+
+
 def sql(home: Path, query: str) -> list[tuple[object, ...]]:
     """Ask the demo's archive."""
     with duckdb.connect(str(home / "papers.duckdb"), read_only=True) as connection:
@@ -63,7 +73,7 @@ def test_every_feed_is_valid_in_all_formats(published: Published) -> None:
 def test_newsboat_lists_what_was_published(home: Path, published: Published, tmp_path: Path) -> None:
     if not shutil.which("newsboat"):
         pytest.skip("newsboat is not installed")
-    with serving(home / "site", 0) as address:
+    with served(home) as address:
         for extension in ("atom", "rss"):
             profile = tmp_path / extension
             profile.mkdir()
@@ -107,7 +117,7 @@ def test_a_second_demo_changes_no_byte(home: Path, capsys: pytest.CaptureFixture
 
 
 def test_it_serves_what_it_made(home: Path) -> None:
-    with serving(home / "site", 0) as address:
+    with served(home) as address:
         for path, kind in (
             ("", "text/html"),
             ("feeds/all.atom", "application/atom+xml"),
