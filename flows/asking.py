@@ -98,8 +98,10 @@ def preview_query(home: Path, query: str, *, days: int, now: datetime) -> Previe
     return Preview(query=query, days=per_day, total=len(papers), sample=sample)
 
 
-def run_sql(home: Path, query: str) -> list[dict[str, Any]]:
+def run_sql(home: Path, query: str, *, rows_max: int | None = None) -> list[dict[str, Any]]:
     """Run SQL over papers.duckdb, read-only; two columns of one name become `name` and `name_1`.
+
+    Reads at most `rows_max` rows, all of them where that is None.
 
     Raises SqlError with DuckDB's own words, ArchiveCorrupt where it cannot read what lies there.
     """
@@ -110,7 +112,8 @@ def run_sql(home: Path, query: str) -> list[dict[str, Any]]:
             cursor: duckdb.DuckDBPyConnection | None = catalog.connection.execute(query)
             if cursor is None:
                 raise SqlError("SQL: there is no statement in it")
-            names, found = _distinct([str(column[0]) for column in cursor.description or ()]), cursor.fetchall()
+            names = _distinct([str(column[0]) for column in cursor.description or ()])
+            found = cursor.fetchall() if rows_max is None else cursor.fetchmany(rows_max)
         except _BAD_FILES as error:
             raise ArchiveCorrupt(f"papers.duckdb: {_one_line(error)}; `paperwire verify` names every fault") from error
         except duckdb.Error as error:

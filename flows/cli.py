@@ -231,7 +231,7 @@ def sql(query: str, /, *, common: Common = _COMMON) -> int:
     from storage.settings import data_home
 
     try:
-        found = run_sql(data_home(), query)
+        found = run_sql(data_home(), query, rows_max=show.rows_wanted(as_json=common.json))
     except SqlError as error:
         show.fail(str(error))
         return USAGE

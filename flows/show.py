@@ -162,6 +162,11 @@ def preview(found: Preview, *, as_json: bool) -> None:
         _hang(f"  [cyan]{escape(paper.paper_id.ljust(width))}[/]  ", escape(paper.title))
 
 
+def rows_wanted(*, as_json: bool) -> int | None:
+    """How many rows of a query are worth reading: a terminal shows the first thousand; None: all of them."""
+    return _ROWS_MAX + 1 if console.is_terminal and not as_json else None
+
+
 def rows(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """Show the rows of a query; in a terminal the first thousand, their cells cut."""
     if as_json:
@@ -170,7 +175,7 @@ def rows(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     shown = found[:_ROWS_MAX] if console.is_terminal else found
     _table(shown)
     if len(found) > len(shown):
-        _line(f"[dim]{len(found) - len(shown):,} more rows; add a LIMIT, or take them all with --json[/]")
+        _line(f"[dim]there are more than {_ROWS_MAX:,} rows; add a LIMIT, or take them all with --json[/]")
 
 
 def sources(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
