@@ -5,7 +5,6 @@
 #   make test       everything CI runs
 #   make lint       format, types, imports
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
 UV_VERSION = 0.13.9
 TOOL = .venv/bin/paperwire
 export PAPERWIRE_HOME ?= $(CURDIR)/.paperwire
@@ -16,7 +15,7 @@ export UV_NO_PROGRESS = 1
 .PHONY: demo run test lint bench clean
 
 .venv/bin/uv:
-	@deploy/make-venv "$(PYTHON)" .venv "$(UV_VERSION)"
+	@deploy/make-venv .venv "$(UV_VERSION)" $(PYTHON)
 
 $(TOOL): .venv/bin/uv pyproject.toml uv.lock
 	@echo "setting up .venv (once)"
