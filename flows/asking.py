@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -108,18 +109,11 @@ def run_sql(home: Path, query: str, *, rows_max: int | None = None) -> list[dict
     require_archive(home)
     with Catalog(home) as catalog:
         try:
-            # Typed as never None, but it is where the text holds no statement.
-            cursor: duckdb.DuckDBPyConnection | None = catalog.connection.execute(query)
-            if cursor is None:
-                raise SqlError("SQL: there is no statement in it")
-            names = _distinct([str(column[0]) for column in cursor.description or ()])
-            found = cursor.fetchall() if rows_max is None else cursor.fetchmany(rows_max)
+            names, found = _interruptible(catalog.connection, query, rows_max)
         except _BAD_FILES as error:
             raise ArchiveCorrupt(f"papers.duckdb: {_one_line(error)}; `paperwire verify` names every fault") from error
         except duckdb.Error as error:
             raise SqlError(f"SQL: {_one_line(error)}") from error
-        except RuntimeError as error:  # how DuckDB passes on an interrupt
-            raise KeyboardInterrupt from error
     return [dict(zip(names, row, strict=True)) for row in found]
 
 
@@ -174,6 +168,31 @@ def list_topics(settings: Settings) -> list[dict[str, Any]]:
         with Catalog(settings.home) as catalog:
             counts = catalog.topic_counts()
     return [{"topic": t.slug, "title": t.title, "papers": counts.get(t.slug, 0), "query": t.query} for t in topics]
+
+
+def _interruptible(
+    connection: duckdb.DuckDBPyConnection, query: str, rows_max: int | None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run a query in a thread: while DuckDB works, or waits for threads of its own, nothing else sees Ctrl-C.
+
+    Returns the names of the columns, and the rows.
+    """
+
+    def run() -> tuple[list[str], list[tuple[Any, ...]]]:
+        # Typed as never None, but it is where the text holds no statement.
+        cursor: duckdb.DuckDBPyConnection | None = connection.execute(query)
+        if cursor is None:
+            raise SqlError("SQL: there is no statement in it")
+        names = _distinct([str(column[0]) for column in cursor.description or ()])
+        return names, cursor.fetchall() if rows_max is None else cursor.fetchmany(rows_max)
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(run)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _standing(home: Path, rejects: tuple[Reject, ...]) -> tuple[Reject, ...]:

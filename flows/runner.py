@@ -31,6 +31,7 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import AwaitingRetry, Cancelled, Crashed, Pending
 from prefect.utilities.engine import propose_state
 
@@ -125,21 +126,28 @@ class Runner:
     async def _look(self, client: PrefectClient) -> None:
         """Start what is due; a server that is away is asked again at the next look."""
         try:
+            due = await self._due(client)
             if self._orphans_likely:
-                await self._recover(client)
                 self._orphans_likely = False
-            before = datetime.now(UTC) + timedelta(seconds=_AHEAD_SECONDS)
-            due = await client.get_scheduled_flow_runs_for_deployments(
-                list(self._by_id), scheduled_before=before, limit=_RUNS_MAX
-            )
+                await self._recover(client)
+                due = await self._due(client)
             for deployment_id in {run.deployment_id for run in due} - set(self._running):
                 if deployment_id is not None:
                     await self._start(client, deployment_id, [r for r in due if r.deployment_id == deployment_id])
         except Exception as error:
-            if not server_is_away(error):
+            # A run or deployment may be deleted in Prefect's pages between two questions.
+            if not server_is_away(error) and not isinstance(error, ObjectNotFound):
                 raise
             _log.warning("the server did not answer (%s); asking again", error)
             self._orphans_likely = True
+
+    async def _due(self, client: PrefectClient) -> list[FlowRun]:
+        before = datetime.now(UTC) + timedelta(seconds=_AHEAD_SECONDS)
+        # Looked for again in a moment: the client's own retries would sleep on, up to a minute, after a restart.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            return await client.get_scheduled_flow_runs_for_deployments(
+                list(self._by_id), scheduled_before=before, limit=_RUNS_MAX
+            )
 
     async def _start(self, client: PrefectClient, deployment_id: UUID, due: list[FlowRun]) -> None:
         """Start the last of the runs that are due of one deployment; the others are covered by it."""

@@ -12,6 +12,16 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+# The longest files start first, so that two workers end at about the same time.
+LONGEST = ("the_replay_loses_nothing", "every_readme_line_runs", "the_demo_shows_it_all", "up_runs_the_wire")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the order within a file stays."""
+    rank = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of captured traffic; a checkout without it skips."""

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
+from flows import cli
 from storage.catalog import catalog_path
 from tests.servers import Answer, Server
 
@@ -198,6 +200,28 @@ class Newsroom:
         pages = sorted((site / "papers").glob("*.html"))
         in_feed = escape(title) in (site / "feeds" / "all.atom").read_text(encoding="utf-8")
         return in_feed and any(escape(title) in page.read_text(encoding="utf-8") for page in pages)
+
+
+Paperwire = Callable[..., Said]
+
+
+def in_process(room: Newsroom, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paperwire:
+    """The command in this process: the same entry point without the second that a process takes to start."""
+    monkeypatch.chdir(room.folder)
+    for name in set(os.environ) - set(room.env):
+        monkeypatch.delenv(name)
+    for name, value in (("PAPERWIRE_HOME", str(room.home)), ("PAPERWIRE_CONFIG", str(room.config))):
+        monkeypatch.setenv(name, value)
+
+    def said(*arguments: str) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["paperwire", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    return said
 
 
 def heed_interrupts() -> None:

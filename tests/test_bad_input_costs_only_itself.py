@@ -8,8 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,11 +25,13 @@ from tests.fetching_tools import names
 from tests.newsroom import (
     GOOD_TITLES,
     Newsroom,
+    Paperwire,
     Said,
     arxiv_feed,
     arxiv_refusal,
     daily_list,
     good_routes,
+    in_process,
     journal_feed,
     missing,
     source,
@@ -47,8 +48,6 @@ GZIP = {"Content-Encoding": "gzip"}
 _LINE_CHARACTERS_MAX = 200
 # Names of classes, addresses of objects, and what else is for programmers.
 _NOT_FOR_PEOPLE = re.compile(r"\b[A-Za-z]+(?:Error|Exception)\b|Traceback|Errno|0x[0-9a-f]{6}|\b_ssl\b|<class|File \"")
-
-Paperwire = Callable[..., Said]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,19 +110,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Newsroom]:
 @pytest.fixture
 def paperwire(room: Newsroom, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paperwire:
     """The command, in this process."""
-    monkeypatch.chdir(room.folder)
-    for name, value in (("PAPERWIRE_HOME", str(room.home)), ("PAPERWIRE_CONFIG", str(room.config))):
-        monkeypatch.setenv(name, value)
-
-    def said(*arguments: str) -> Said:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["paperwire", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return Said(int(ended.value.code or 0), out, err)
-
-    return said
+    return in_process(room, monkeypatch, capsys)
 
 
 def never(server: Server) -> Answer:

@@ -164,6 +164,7 @@ def point_sources(copy: Path, addresses: Iterator[str]) -> None:
         flags=re.M,
     )
     text = re.sub(r"^((?:prefect_)?port) = \d+", r"\1 = 0", text, flags=re.M)
+    text = re.sub(r"^days = \d+", "days = 1", text, flags=re.M)  # a request less that nobody answers
     (copy / "deploy" / "paperwire.toml").write_text(text, encoding="utf-8")
 
 
@@ -255,7 +256,6 @@ def test_the_line_does_what_it_says(line: str, shell: Shell, copy: Path, provide
 def test_what_is_for_real_leaves_the_demo_alone(shell: Shell, copy: Path) -> None:
     assert papers_of_the_demo(copy) == 100
     assert shell.type(".venv/bin/paperwire sql 'SELECT count(*) AS papers FROM papers'") == (0, "papers\n     6\n")
-    assert shell.type("git -C . status --short 2>&1")[0] != 0, "a copy, not the checkout"
 
 
 def test_the_configuration_it_shows_is_one() -> None:
