@@ -50,6 +50,7 @@ _KEPT_WHOLE = 24  # cells up to this width are never folded
 _COLUMN_MIN = 12  # a longer cell may be folded to this width before the table stands on its side
 _ROWS_MAX = 1_000
 _NOTES_MAX = 3
+_EDITIONS_MAX = 12  # named one by one
 _BAR_WIDTH = 40
 _QUERY_INDENT = "  "
 _PIECE_CHARACTERS = 10_000
@@ -128,8 +129,7 @@ def pass_report(report: PassReport, settings: Settings, *, as_json: bool) -> Non
     _line(f"[dim]{escape(str(settings.home / 'site' / 'index.html'))}[/]")
     for line in published.left_out if published else ():
         _line(f"  [yellow]left out:[/] {escape(line)}")
-    for delivery in report.deliveries:
-        _say_delivery(delivery, "sent")
+    _say_deliveries(report.deliveries, "sent")
 
 
 def deliveries(reports: Sequence[DeliveryReport], *, dry_run: bool, as_json: bool) -> None:
@@ -137,8 +137,7 @@ def deliveries(reports: Sequence[DeliveryReport], *, dry_run: bool, as_json: boo
     if as_json:
         _print_json(reports)
         return
-    for report in reports:
-        _say_delivery(report, "would be sent" if dry_run else "sent")
+    _say_deliveries(reports, "would be sent" if dry_run else "sent")
     if not reports:
         _line("[dim]nothing is due[/]")
 
@@ -266,6 +265,18 @@ def _say_state(name: str, state: SourceState | None, name_width: int) -> None:
     batch = f", batch of {state.batch_on}" if state.batch_on else ""
     notes = f" [dim]({escape(_notes(state.notes))})[/]" if state.notes else ""
     _hang(f"[green]✓[/] {shown} ", f"well, {read}{batch}{notes}")
+
+
+def _say_deliveries(reports: Sequence[DeliveryReport], verb: str) -> None:
+    """A line for each edition that somebody got or should have got; many, and those with nothing new, in one line."""
+    telling = [r for r in reports if r.sent or r.deferred or r.failed] if len(reports) > 1 else list(reports)
+    telling.sort(key=lambda r: not (r.deferred or r.failed))
+    for report in telling[:_EDITIONS_MAX]:
+        _say_delivery(report, verb)
+    if len(telling) > _EDITIONS_MAX:
+        _line(f"  and {_count(len(telling) - _EDITIONS_MAX, 'edition')} more {verb}")
+    if silent := len(reports) - len(telling):
+        _line(f"  [dim]{_count(silent, 'edition')} with nothing that was not mailed before[/]")
 
 
 def _say_delivery(report: DeliveryReport, verb: str) -> None:

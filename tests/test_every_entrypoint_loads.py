@@ -238,11 +238,14 @@ def test_publish_writes_the_feeds_once_and_says_so(desk: Desk) -> None:
 @pytest.mark.usefixtures("client")
 def test_a_sweep_publishes_and_emits_what_was_left_lying(desk: Desk) -> None:
     from flows.publish import sweep
+    from flows.service import work_left
 
     desk.journal.titles = [*desk.journal.titles, "A third paper nobody announced"]
     assert ingest_source(desk.settings, "journal", now=datetime.now(UTC)).new == 1
     (event,) = pending_events(desk.settings)
+    assert work_left(desk.settings)
     state = _state(sweep)
+    assert not work_left(desk.settings)
     assert state.message.endswith("; 1 events emitted")
     assert "nobody announced" in (desk.settings.home / "site" / "feeds" / "papers.atom").read_text()
     assert pending_events(desk.settings) == ()

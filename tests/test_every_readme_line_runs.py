@@ -207,9 +207,10 @@ def check_run(shell: Shell, copy: Path) -> None:
     assert code in (0, _INTERRUPTED), said
     for name in _SOURCES:
         line = next(line for line in said.splitlines() if f"✗ {name}: " in line)
-        assert re.search(r"could not connect to 127\.0\.0\.\d.*; tries again in .*, then \w{3} \d\d:\d\d UTC$", line), (
-            line
-        )
+        assert re.search(
+            r"(?:could not connect|no connection) to 127\.0\.0\.\d.*; tries again in .*, then \w{3} \d\d:\d\d UTC$",
+            line,
+        ), line
     assert "Paperwire is stopped; what was committed stays committed." in said
     assert "Traceback" not in said
     assert (copy / ".paperwire" / "archive").is_dir(), "its data is its own"

@@ -16,6 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from flows import cli, show
+from publishers.mail import DeliveryReport
 from tests.newsroom import COMMAND, Newsroom, arxiv_feed, good_routes, source
 from tests.servers import Answer, Server
 
@@ -148,6 +149,24 @@ def test_the_caret_stands_under_the_character(
         assert below == caret
     if position < len(query):
         assert line[len(below) - 1 :].startswith(query[position]) or cell_len(line) != len(line)
+
+
+def test_many_editions_are_summed_up_and_trouble_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    sent = [DeliveryReport(edition_id=f"daily/t{n}/2026-06-09", sent=1) for n in range(14)]
+    silent = [
+        DeliveryReport(edition_id=f"daily/s{n}/2026-06-09", skipped=1, reasons=("told before",)) for n in range(3)
+    ]
+    late = DeliveryReport(edition_id="daily/late/2026-06-09", deferred=2, reasons=("no room",))
+    show.deliveries([*silent, *sent, late], dry_run=False, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["  daily/late/2026-06-09 0 sent, 2 deferred", "    no room", "  daily/t0/2026-06-09 1 sent"]
+    assert lines[-3:] == [
+        "  daily/t10/2026-06-09 1 sent",
+        "  and 3 editions more sent",
+        "  3 editions with nothing that was not mailed before",
+    ]
+    show.deliveries(silent[:1], dry_run=False, as_json=False)
+    assert capsys.readouterr().out.splitlines() == ["  daily/s0/2026-06-09 0 sent, 1 skipped", "    told before"]
 
 
 def test_a_file_of_the_right_name_here_is_not_imported(room: Newsroom, tmp_path: Path) -> None:
