@@ -57,7 +57,8 @@ def publish_site(
     stay the same are left alone even then. Raises ArchiveError where the folder cannot be written.
     """
     key = "\x1f".join([version("paperwire"), repr(settings.site), *map(repr, topics)])
-    everything = index.get_meta("published_key") != key
+    # A folder that somebody emptied is made again whole.
+    everything = index.get_meta("published_key") != key or not (settings.home / "site" / "index.html").exists()
     after = 0 if everything else int(index.get_meta("published_seq", "0"))
     latest = catalog.latest_seq()
     writer = _Writer(settings.home / "site")

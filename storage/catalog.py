@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib.resources import files
@@ -32,6 +33,7 @@ _VIEWS = files("storage").joinpath("catalog.sql").read_text(encoding="utf-8")
 _CONFIG: dict[str, Any] = {"python_enable_replacements": "false", "threads": "2"}
 _TAG_SCHEMA = pa.schema([("paper_id", pa.string()), ("topic", pa.string()), ("reason", pa.string())])
 _PAPERS_KEPT = 20_000  # in memory while a snapshot is open: topics share most of their papers
+_FULL_BYTES = 1_000_000  # less room than this, and what failed to be written failed for that
 _SEGMENTS_AT_ONCE = 50  # tagged in one go: bounds memory when a changed topic re-tags a large archive
 
 
@@ -293,7 +295,8 @@ def _publish(index: Index, home: Path, settings: Settings, topics: Sequence[Topi
         _fsync(temporary)
         temporary.replace(catalog_path(home))
     except (duckdb.Error, OSError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        # DuckDB does not always say that the disk is full ("CHECKPOINT during DETACH failed").
+        full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(home).free < _FULL_BYTES
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise (ArchiveFull if full else ArchiveError)(f"cannot write papers.duckdb: {line}") from error
     finally:

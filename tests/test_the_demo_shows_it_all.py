@@ -8,12 +8,14 @@ import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from flows.demo import demo_settings, run_demo
+from flows.pipeline import publish
 from flows.replay import load_demo_data
 from flows.site_server import listen, serving, url_of
 from storage.errors import PaperwireError
@@ -114,6 +116,13 @@ def test_a_second_demo_changes_no_byte(home: Path, capsys: pytest.CaptureFixture
     assert run_demo(home=home, once=True, port=0) == 0
     assert bytes_of(home / "site") == before
     assert "no byte of the site changed" in capsys.readouterr().out
+
+
+def test_a_site_that_somebody_deleted_is_made_again(home: Path) -> None:
+    before = bytes_of(home / "site")
+    shutil.rmtree(home / "site")
+    publish(demo_settings("http://127.0.0.1:1", home), now=datetime(2026, 6, 16, tzinfo=UTC))
+    assert bytes_of(home / "site") == before
 
 
 def test_it_serves_what_it_made(home: Path) -> None:
