@@ -18,7 +18,6 @@ from lxml import etree
 from publishers.feed_model import GENERATOR, Category, Feed, FeedEntry, Link, stamp
 from publishers.paths import FEED_FORMATS
 
-ATOM = "http://www.w3.org/2005/Atom"
 DC = "http://purl.org/dc/elements/1.1/"
 DCTERMS = "http://purl.org/dc/terms/"
 SY = "http://purl.org/rss/1.0/modules/syndication/"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from storage.durable import fsync
 from storage.errors import MailDeferred, MailError, MailRefused, MailServerDown
 from storage.settings import Mail
 
@@ -192,7 +193,7 @@ class OutboxTransport:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write_durably(temporary, content)
             temporary.replace(path)
-            _fsync_folder(self._folder)
+            fsync(self._folder)
         except OSError as error:
             raise MailServerDown(f"{self._folder}: {error.strerror or error}") from error
         finally:
@@ -219,14 +220,6 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _fsync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _is_this_machine(host: str) -> bool:

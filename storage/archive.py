@@ -74,7 +74,7 @@ class Archive:
                 return Commit(seq=None, batch_id=batch_id, entries=len(entries), rejected=0, papers=0)
             cleaned, rejected = self._clean(entries, now)
             intents, last_at = self._intents(cleaned, now, decide)
-            commit = _commit(None, batch_id, len(entries), rejected, intents)
+            commit = _commit(batch_id, len(entries), rejected, intents)
             if not intents:
                 return commit
             seq = self.index.latest_seq() + 1
@@ -243,10 +243,10 @@ def _merged(before: Intent | None, after: Intent) -> Intent:
     )
 
 
-def _commit(seq: int | None, batch_id: str, entries: int, rejected: int, intents: Sequence[Intent]) -> Commit:
+def _commit(batch_id: str, entries: int, rejected: int, intents: Sequence[Intent]) -> Commit:
     counts: dict[Announcement, int] = {}
     for announcement in (a for i in intents for s in i.sightings for a in s.announcements):
         counts[announcement] = counts.get(announcement, 0) + 1
     return Commit(
-        seq=seq, batch_id=batch_id, entries=entries, rejected=rejected, papers=len(intents), announcements=counts
+        seq=None, batch_id=batch_id, entries=entries, rejected=rejected, papers=len(intents), announcements=counts
     )

@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.archive import Archive
+from storage.durable import fsync
 from storage.errors import ArchiveError, ArchiveFull
 from storage.index import Index
 from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
@@ -292,7 +293,7 @@ def _publish(index: Index, home: Path, settings: Settings, topics: Sequence[Topi
             connection.execute(_views(home / "archive" / "log", index.latest_seq()))
             _write_tables(connection, index, settings, topics)
             connection.execute("USE memory; DETACH catalog")
-        _fsync(temporary)
+        fsync(temporary)
         temporary.replace(catalog_path(home))
     except (duckdb.Error, OSError) as error:
         # DuckDB does not always say that the disk is full ("CHECKPOINT during DETACH failed").
@@ -379,11 +380,3 @@ def _naive(moment: datetime | None) -> datetime | None:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

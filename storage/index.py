@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from storage.errors import ArchiveError, ArchiveFull
-from storage.model import Candidate, Event, Sighting, Tag
+from storage.model import Candidate, Event, Sighting
 
 _SCHEMA = files("storage").joinpath("index.sql").read_text(encoding="utf-8")
 _IN_MAX = 500  # values in one IN list
@@ -158,17 +158,6 @@ class Index:
             "INSERT OR REPLACE INTO topic_changes VALUES (?, ?)",
             ((topic, seq) for topic in touched | {t for _, t, _ in tags}),
         )
-
-    def tags(self, paper_ids: Iterable[str], titles: dict[str, str]) -> dict[str, tuple[Tag, ...]]:
-        """The tags of each paper, in the order of `titles` (slug → title)."""
-        order = {slug: i for i, slug in enumerate(titles)}
-        found: dict[str, list[Tag]] = {}
-        for paper_id, slug, reason in self._where_in(
-            "SELECT paper_id, topic, reason FROM tags WHERE paper_id IN", paper_ids
-        ):
-            if slug in titles:
-                found.setdefault(str(paper_id), []).append(Tag(slug=slug, title=titles[slug], reason=reason))
-        return {p: tuple(sorted(tags, key=lambda t: order[t.slug])) for p, tags in found.items()}
 
     def all_tags(self) -> list[tuple[str, str, str]]:
         """Every (paper_id, topic, reason)."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from storage.durable import fsync
 from storage.errors import ArchiveError, ArchiveFull, MailDeferred
 
 _SCHEMA = files("storage").joinpath("ledger.sql").read_text(encoding="utf-8")
@@ -293,7 +294,7 @@ def _prepare(connection: sqlite3.Connection, folder: Path) -> None:
                 connection.execute(statement)
         connection.execute("COMMIT")
         for path in (folder, folder.parent):
-            _fsync_folder(path)
+            fsync(path)
     elif version != _SCHEMA_VERSION:
         raise ArchiveError(f"{folder}: the ledger has version {version}, this program writes {_SCHEMA_VERSION}")
 
@@ -306,14 +307,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _fsync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.durable import fsync
 from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 from storage.model import Announcement, Intent, Paper, Sighting
 
@@ -128,7 +129,7 @@ def write_segment(log: Path, meta: SegmentMeta, intents: Sequence[Intent]) -> tu
     try:
         _write_table(temporary, meta, intents)
         digest = sha256_of(temporary)
-        _fsync(temporary)
+        fsync(temporary)
         os.link(temporary, final)
     except FileExistsError:
         raise
@@ -137,7 +138,7 @@ def write_segment(log: Path, meta: SegmentMeta, intents: Sequence[Intent]) -> tu
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    _fsync(log)
+    fsync(log)
     return final, digest
 
 
@@ -239,14 +240,6 @@ def _plain(value: object) -> object:
 
 def _aware(value: object) -> datetime | None:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _translated(error: OSError, path: Path) -> ArchiveError:
