@@ -6,13 +6,16 @@ import re
 from dataclasses import replace
 from datetime import date, datetime
 
+from storage.identity import DEPOSITS, strong_aliases
 from storage.model import TOLD, Announcement, Candidate, Entry, Intent, Paper, Sighting
+from storage.revisions import changes_between
 
 # Some feeds stamp the hour into every description; after this many changes without a version stop believing them.
 HASH_CHANGES_MAX = 24
 _WITHDRAWN = re.compile(
     r"\b(?:this|the) (?:paper|article|submission|manuscript|work) (?:has been|is|was) withdrawn\b|^withdrawn\b", re.I
 )
+_TEXT = frozenset(["title", "abstract", "authors"])
 _WITHDRAWN_CHARACTERS_MAX = 600  # a withdrawal notice is short; long abstracts may speak of other papers' withdrawal
 
 
@@ -48,7 +51,7 @@ def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
         pdf_url=entry.pdf_url,
         code_url=entry.code_url,
         project_url=entry.project_url,
-        doi=_doi(candidate),
+        doi=_doi(entry),
         journal_ref=entry.journal_ref,
         license_url=entry.license_url,
         withdrawn=withdrawn,
@@ -70,58 +73,59 @@ def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
 
 def _again(candidate: Candidate, known: Paper, now: datetime, at: datetime) -> Intent | None:
     entry = candidate.entry
-    paper, changes = _take_text(candidate, known)
-    paper = _take_facts(candidate, paper, now)
+    paper = _take_facts(candidate, known, _take_text(candidate, known), now)
+    changes = tuple(change.field for change in changes_between(known, paper))
     announcements = _announcements(entry, known, paper, changes)
     if any(a in TOLD for a in announcements):
         paper = replace(paper, revised_at=at)
     if paper == known:
         return None
-    told = changes if Announcement.REVISED in announcements else ()
-    more = tuple(c for c, a in _FACT_CHANGES if a in announcements)
-    return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),), changes=(*told, *more))
+    return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),), changes=changes)
 
 
-_FACT_CHANGES = (
-    ("doi", Announcement.PUBLISHED),
-    ("withdrawn", Announcement.WITHDRAWN),
-    ("code", Announcement.CODE_APPEARED),
-)
+def _speaks_for(entry: Entry, known: Paper) -> bool:
+    """Whether what this source says takes the place of what is known: it is no older, and of no lower rank."""
+    return not _is_older(entry, known) and entry.text_rank >= known.text_rank
 
 
-def _take_text(candidate: Candidate, known: Paper) -> tuple[Paper, tuple[str, ...]]:
-    """Take title, abstract and authors where this source may speak for the paper; say what changed."""
+def _is_older(entry: Entry, known: Paper) -> bool:
+    return entry.version is not None and known.version is not None and entry.version < known.version
+
+
+def _take_text(candidate: Candidate, known: Paper) -> Paper:
+    """Take title, abstract and authors where this source may speak for the paper."""
     entry = candidate.entry
-    older = entry.version is not None and known.version is not None and entry.version < known.version
-    if older or entry.text_rank < known.text_rank or candidate.content_hash == known.content_hash:
-        return known, ()
+    if not _speaks_for(entry, known) or candidate.content_hash == known.content_hash:
+        return known
     unversioned = entry.version is None
     if unversioned and known.hash_changes >= HASH_CHANGES_MAX:
-        return known, ()
+        return known
     text = replace(
         known,
         title=entry.title,
         abstract=entry.abstract or known.abstract,
         authors=entry.authors or known.authors,
-    )
-    changes = tuple(name for name in ("title", "abstract", "authors") if getattr(text, name) != getattr(known, name))
-    newer = entry.version is not None and entry.version > (known.version or 1)
-    paper = replace(
-        text,
         version=entry.version or known.version,
-        revision=known.revision + (1 if newer or (changes and unversioned) else 0),
+    )
+    changes = {change.field for change in changes_between(known, text)}
+    if not changes and entry.text_rank == known.text_rank and text.version == known.version:
+        return known  # the same words with other spaces between them
+    return replace(
+        text,
+        revision=known.revision + (1 if "version" in changes or (changes and unversioned) else 0),
         content_hash=candidate.content_hash,
         hash_changes=known.hash_changes + (1 if changes and unversioned else 0),
         text_rank=entry.text_rank,
         pdf_url=entry.pdf_url or known.pdf_url,
     )
-    return paper, (("version", *changes) if newer else changes)
 
 
-def _take_facts(candidate: Candidate, paper: Paper, now: datetime) -> Paper:
-    """Take everything that only ever adds up: categories, links, ids, counts."""
+def _take_facts(candidate: Candidate, known: Paper, paper: Paper, now: datetime) -> Paper:
+    """Take everything else: what adds up (categories, links, ids), what is corrected (DOI, journal), counts."""
     entry = candidate.entry
     listed = _listed_on(entry, now)
+    speaks = _speaks_for(entry, known)
+    journal_ref = entry.journal_ref
     return replace(
         paper,
         aliases=tuple(sorted({*paper.aliases, *candidate.aliases})),
@@ -131,16 +135,36 @@ def _take_facts(candidate: Candidate, paper: Paper, now: datetime) -> Paper:
         pdf_url=paper.pdf_url or entry.pdf_url,
         code_url=paper.code_url or entry.code_url,
         project_url=paper.project_url or entry.project_url,
-        doi=paper.doi or _doi(candidate),
-        journal_ref=paper.journal_ref or entry.journal_ref,
+        doi=_doi_of(entry, known),
+        journal_ref=(journal_ref if speaks else None) or paper.journal_ref or journal_ref,
         license_url=paper.license_url or entry.license_url,
-        withdrawn=paper.withdrawn or is_withdrawn(entry),
+        withdrawn=_stands_withdrawn(entry, known, paper),
         published_at=min(filter(None, (paper.published_at, entry.published_at)), default=None),
         trending_on=max(filter(None, (paper.trending_on, listed)), default=None),
         upvotes=paper.upvotes if entry.upvotes is None else entry.upvotes,
         comment_count=paper.comment_count if entry.comment_count is None else entry.comment_count,
         stars=paper.stars if entry.stars is None else entry.stars,
     )
+
+
+def _doi_of(entry: Entry, known: Paper) -> str | None:
+    """The publisher's DOI rather than a preprint's; of two of a kind the one this source says, where it may speak."""
+    said = _doi(entry)
+    if not said or not known.doi:
+        return said or known.doi
+    takes = _is_deposit(known.doi) if _is_deposit(known.doi) != _is_deposit(said) else _speaks_for(entry, known)
+    return said if takes else known.doi
+
+
+def _stands_withdrawn(entry: Entry, known: Paper, paper: Paper) -> bool:
+    """A notice withdraws a paper, unless it belongs to an older version; a newer version without one brings it back.
+
+    A retraction that was told elsewhere stays: only a notice that stood where the text was can make way for a text.
+    """
+    if is_withdrawn(entry) and not _is_older(entry, known):
+        return True
+    newer = (paper.version or 1) > (known.version or 1)
+    return known.withdrawn and not (newer and is_withdrawn(known) and not is_withdrawn(paper))
 
 
 def _in_order(entry: Entry, paper: Paper) -> tuple[str, ...]:
@@ -156,7 +180,7 @@ def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str,
     crossed = bool(known.categories and further and (entry.announce_type or "").endswith("cross"))
     # A first text of higher rank (arXiv after Hugging Face's copy) corrects ours; a new version, or a source that
     # changes its own words, is a revision. So is a version arXiv calls a replacement that we met as a cross-list.
-    own_words = bool(changes) and entry.version is None and entry.text_rank == known.text_rank
+    own_words = bool(_TEXT & set(changes)) and entry.version is None and entry.text_rank == known.text_rank
     replaced = (entry.announce_type or "").startswith("replace") and entry.version == known.version
     revised = "version" in changes or own_words or (replaced and known.revised_at is None)
     withdrawn = paper.withdrawn and not known.withdrawn
@@ -171,19 +195,24 @@ def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str,
     return tuple(announcement for announcement, is_so in says if is_so)
 
 
-def is_withdrawn(entry: Entry) -> bool:
-    """Whether the entry is a withdrawal notice: arXiv puts the notice where the abstract was, or before it."""
-    return bool(_WITHDRAWN.search(entry.abstract[:_WITHDRAWN_CHARACTERS_MAX])) or entry.title.upper().startswith(
+def is_withdrawn(text: Entry | Paper) -> bool:
+    """Whether the text is a withdrawal notice: arXiv puts the notice where the abstract was, or before it."""
+    return bool(_WITHDRAWN.search(text.abstract[:_WITHDRAWN_CHARACTERS_MAX])) or text.title.upper().startswith(
         ("WITHDRAWN:", "[WITHDRAWN]", "RETRACTED:", "[RETRACTED]")
     )
 
 
 def _published(paper: Paper) -> bool:
-    return bool(paper.doi or paper.journal_ref)
+    return bool(paper.journal_ref or (paper.doi and not _is_deposit(paper.doi)))
 
 
-def _doi(candidate: Candidate) -> str | None:
-    return next((a.removeprefix("doi:") for a in candidate.aliases if a.startswith("doi:")), None)
+def _is_deposit(doi: str) -> bool:
+    """Whether a DOI is a preprint's or a deposit's: it is there before anything is published."""
+    return doi.partition("/")[0] in DEPOSITS
+
+
+def _doi(entry: Entry) -> str | None:
+    return next((a.removeprefix("doi:") for a in strong_aliases(entry) if a.startswith("doi:")), None)
 
 
 def _listed_on(entry: Entry, now: datetime) -> date | None:
@@ -203,5 +232,4 @@ def _sighting(candidate: Candidate, now: datetime, announcements: tuple[Announce
         upvotes=entry.upvotes,
         comment_count=entry.comment_count,
         stars=entry.stars,
-        entry_hash=candidate.entry_hash,
     )

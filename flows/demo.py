@@ -19,8 +19,8 @@ from flows.replay import ReplayServer, load_demo_data
 from flows.site_server import listen, serving, url_of
 from storage.catalog import Catalog
 from storage.errors import PaperwireError
-from storage.segments import sha256_of
 from storage.settings import Settings, parse_settings
+from storage.tables import sha256_of
 
 _MORNING = time_of_day(6, 0)
 _STATE = ("archive", "ledger", "outbox", "papers.duckdb", "publish.lock")

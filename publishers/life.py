@@ -6,18 +6,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from difflib import SequenceMatcher
 from typing import Literal
 
 from publishers.citation import doi_url
 from publishers.names import category_name
 from publishers.readable import readable
 from storage.model import Announcement, Paper, Revision, Sighting
+from storage.revisions import DiffPart, blocks, word_diff, words
 from storage.text import safe_url
 
-_WORDS_MAX = 1_500  # a side; beyond it a word diff costs seconds and nobody reads it
+_WORDS_MAX = 1_500  # of a diff, on a page; nobody reads more
 _CONTEXT_WORDS = 8  # unchanged words kept on each side of a change
-_ISLAND_WORDS = 2  # unchanged words between two changes that read better as part of the change
+_TEXTS = ("title", "abstract", "authors")
 _TITLES = {
     Announcement.NEW: "Announced",
     Announcement.REVISED: "Revised",
@@ -39,9 +39,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What became of one field; `parts` is empty where the two texts are too long to compare.
+    """How one field reads that changed; `parts` is empty where there is too much to show.
 
-    `between` stands between the parts: a space between words, a comma between names.
+    `between` stands between the parts: a space between words, a comma between names, nothing where the parts carry
+    their own spaces because not every script has them.
     """
 
     label: str
@@ -61,31 +62,52 @@ class Event:
     changes: tuple[Change, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One row of a paper's life with what it told readers; `events` is empty where it told nothing."""
+
+    revision: Revision | None  # None: only sightings are known
+    before: Paper | None  # as it stood before; None where that is not known
+    events: tuple[Event, ...]
+
+
 def life(paper: Paper, revisions: Sequence[Revision], sightings: Sequence[Sighting]) -> tuple[Event, ...]:
     """Return everything readers were told of `paper`, oldest first, each happening once.
 
     `revisions` are the rows of its life and `sightings` its accepted entries, both oldest first; either may be empty.
     The days are those of the sources' own calendars where they say one.
     """
-    waiting = _by_kind(sightings)
-    events: list[Event] = []
-    before: Paper | None = None
-    for revision in revisions:
-        for kind in revision.announcements:
-            seen = waiting[kind].popleft() if waiting[kind] else None
-            events.append(_event(kind, revision.paper, before, seen, revision.at.date(), revision.changes))
-        before = revision.paper
-    for kind, left in waiting.items():
-        events += [_event(kind, paper, None, seen, seen.seen_at.date(), ()) for seen in left]
-    if paper.announced_at and all(event.kind is not Announcement.NEW for event in events):
-        day = paper.announced_on or paper.announced_at.date()
-        events.insert(0, Event(day=day, kind=Announcement.NEW, title=_TITLES[Announcement.NEW]))
+    events = [event for step in steps(paper, revisions, sightings) for event in step.events]
     return tuple(sorted(events, key=lambda event: (event.day, event.kind is not Announcement.NEW)))
 
 
-def word_diff(before: str, after: str) -> tuple[Part, ...]:
-    """Return what changed from `before` to `after`, word by word, with a little context; () where it is too long."""
-    return _diff(before.split(), after.split(), " ")
+def steps(paper: Paper, revisions: Sequence[Revision], sightings: Sequence[Sighting]) -> list[Step]:
+    """Return the life of `paper` row by row, in the order of `revisions`, then what only sightings tell of."""
+    waiting = _by_kind(sightings)
+    found: list[Step] = []
+    before: Paper | None = None
+    for revision in revisions:
+        seen = {kind: waiting[kind].popleft() if waiting[kind] else None for kind in revision.announcements}
+        events = tuple(_event(kind, revision, before, seen[kind]) for kind in seen)
+        found.append(Step(revision=revision, before=before, events=events))
+        before = revision.paper
+    for kind, left in waiting.items():
+        told = (_event(kind, _alone(paper, kind, by), None, by) for by in left)
+        found += [Step(revision=None, before=None, events=(event,)) for event in told]
+    if paper.announced_at and all(event.kind is not Announcement.NEW for step in found for event in step.events):
+        day = paper.announced_on or paper.announced_at.date()
+        event = Event(day=day, kind=Announcement.NEW, title=_TITLES[Announcement.NEW])
+        found.insert(0, Step(revision=None, before=None, events=(event,)))
+    return found
+
+
+def condensed(parts: Sequence[DiffPart]) -> tuple[Part, ...]:
+    """Return a diff with what is far from any change left out, each part with the whitespace around it."""
+    return tuple(
+        shown
+        for number, part in enumerate(parts)
+        for shown in _condensed(part, first=number == 0, last=number == len(parts) - 1)
+    )
 
 
 def _by_kind(sightings: Sequence[Sighting]) -> dict[Announcement, deque[Sighting]]:
@@ -98,16 +120,22 @@ def _by_kind(sightings: Sequence[Sighting]) -> dict[Announcement, deque[Sighting
     return found
 
 
-def _event(
-    kind: Announcement, paper: Paper, before: Paper | None, seen: Sighting | None, day: date, changed: tuple[str, ...]
-) -> Event:
-    day = (seen.announced_on or seen.seen_at.date()) if seen else day
+def _alone(paper: Paper, kind: Announcement, by: Sighting) -> Revision:
+    """The row of a happening of which only the sighting is known."""
+    return Revision(paper=paper, announcements=(kind,), changes=(), at=by.seen_at)
+
+
+def _event(kind: Announcement, revision: Revision, before: Paper | None, seen: Sighting | None) -> Event:
+    paper = revision.paper
+    day = (seen.announced_on or seen.seen_at.date()) if seen else revision.at.date()
     title, detail, href = _TITLES[kind], "", None
     changes: tuple[Change, ...] = ()
     if kind is Announcement.NEW and seen:
         detail = f"by {seen.source}" + (f" in {_names(seen.categories)}" if seen.categories else "")
     elif kind is Announcement.REVISED:
-        title, detail, changes = _revised(paper, before, changed)
+        title, detail, changes = _revised(revision, before)
+    elif kind is Announcement.WITHDRAWN and before and Announcement.REVISED not in revision.announcements:
+        changes = tuple(_changes(before, paper))  # the notice stands where the abstract was
     elif kind is Announcement.CROSS_LISTED:
         added = [c for c in paper.categories if before and c not in before.categories]
         detail = f"in {_names(added)}" if added else ""
@@ -121,24 +149,39 @@ def _event(
     return Event(day=day, kind=kind, title=title, detail=detail, href=href, changes=changes)
 
 
-def _revised(paper: Paper, before: Paper | None, changed: tuple[str, ...]) -> tuple[str, str, tuple[Change, ...]]:
-    new_version = paper.version and (not before or paper.version != before.version)
-    title = f"Version {paper.version}" if new_version else "Text amended"
-    named = [name for name in changed if name in ("title", "abstract", "authors")]
+def _revised(revision: Revision, before: Paper | None) -> tuple[str, str, tuple[Change, ...]]:
+    paper = revision.paper
+    named = [name for name in _TEXTS if name in revision.changes]
+    counted = not before or paper.version != before.version
+    title = f"Version {paper.version}" if paper.version and (counted or not named) else "Text amended"
     if named:
         return title, f"{_listing(named)} changed", tuple(_changes(before, paper)) if before else ()
-    return title, "Title, abstract and authors are the same" if before else "", ()
+    # A version that was met before it was called a replacement: how it differs from the one before is not known.
+    return title, "Title, abstract and authors are the same" if before and counted else "", ()
 
 
 def _changes(before: Paper, after: Paper) -> Iterator[Change]:
-    fields = (
-        ("Title", readable(before.title).split(), readable(after.title).split(), " "),
-        ("Authors", list(map(readable, before.authors)), list(map(readable, after.authors)), ", "),
-        ("Abstract", readable(before.abstract).split(), readable(after.abstract).split(), " "),
-    )
-    for label, old, new, between in fields:
-        if old and new and old != new:
-            yield Change(label=label, between=between, parts=_diff(old, new, between))
+    yield from _words("Title", readable(before.title), readable(after.title))
+    yield from _listed_names("Authors", before.authors, after.authors)
+    yield from _words("Abstract", readable(before.abstract), readable(after.abstract))
+
+
+def _words(label: str, before: str, after: str) -> Iterator[Change]:
+    if not before or not after or before == after:
+        return
+    parts = condensed(word_diff(before, after))
+    if sum(len(words(part.text)) for part in parts) > _WORDS_MAX:
+        parts = ()
+    if not _are_spaced(parts):
+        yield Change(label=label, between="", parts=parts)
+        return
+    yield Change(label=label, between=" ", parts=tuple(Part(kind=p.kind, text=p.text.strip()) for p in parts))
+
+
+def _are_spaced(parts: Sequence[Part]) -> bool:
+    """Say whether a space stands between all parts; between the last words of both texts there need be none."""
+    inner = parts[:-2] if [part.kind for part in parts[-2:]] == ["gone", "new"] else parts[:-1]
+    return all(part.text[-1:].isspace() or part.kind == "skip" for part in inner)
 
 
 def _listed(by: Sighting) -> tuple[str, str]:
@@ -147,8 +190,7 @@ def _listed(by: Sighting) -> tuple[str, str]:
 
 
 def _listing(names: Sequence[str]) -> str:
-    words = list(names)
-    text = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    text = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     return text[:1].upper() + text[1:]
 
 
@@ -156,46 +198,40 @@ def _names(categories: Sequence[str]) -> str:
     return ", ".join(category_name(code) for code in categories)
 
 
-def _diff(old: Sequence[str], new: Sequence[str], between: str) -> tuple[Part, ...]:
-    if max(len(old), len(new)) > _WORDS_MAX:
-        return ()
-    return tuple(_parts(old, new, between))
+def _listed_names(label: str, before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
+    old, new = list(map(readable, before)), list(map(readable, after))
+    if old and new and old != new:
+        yield Change(label=label, between=", ", parts=tuple(_names_parts(old, new)))
 
 
-def _parts(old: Sequence[str], new: Sequence[str], between: str) -> Iterator[Part]:
-    blocks = _joined(SequenceMatcher(None, old, new).get_opcodes())
-    for number, (same, i1, i2, j1, j2) in enumerate(blocks):
-        if same:
-            yield from _context(old[i1:i2], between, first=number == 0, last=number == len(blocks) - 1)
+def _names_parts(old: Sequence[str], new: Sequence[str]) -> Iterator[Part]:
+    found = blocks(old, new)
+    for number, block in enumerate(found):
+        if block.equal:
+            names = new[block.new]
+            yield from _context(names, ", ", first=number == 0, last=number == len(found) - 1)
             continue
-        if i2 > i1:
-            yield Part(kind="gone", text=between.join(old[i1:i2]))
-        if j2 > j1:
-            yield Part(kind="new", text=between.join(new[j1:j2]))
+        if gone := old[block.old]:
+            yield Part(kind="gone", text=", ".join(gone))
+        if come := new[block.new]:
+            yield Part(kind="new", text=", ".join(come))
 
 
-def _joined(opcodes: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[bool, int, int, int, int]]:
-    """Merge changes with only a word or two between them: `the old a new` reads better as one change."""
-    blocks: list[tuple[bool, int, int, int, int]] = []
-    for number, (tag, i1, i2, j1, j2) in enumerate(opcodes):
-        inner = 0 < number < len(opcodes) - 1
-        same = tag == "equal" and not (inner and i2 - i1 <= _ISLAND_WORDS)
-        if blocks and not same and not blocks[-1][0]:
-            _, a1, _, b1, _ = blocks[-1]
-            blocks[-1] = (False, a1, i2, b1, j2)
-        else:
-            blocks.append((same, i1, i2, j1, j2))
-    return blocks
+def _condensed(part: DiffPart, *, first: bool, last: bool) -> Iterator[Part]:
+    if part.kind == "equal":
+        yield from _context(words(part.text), "", first=first, last=last)
+    else:
+        yield Part(kind="gone" if part.kind == "delete" else "new", text=part.text)
 
 
-def _context(words: Sequence[str], between: str, *, first: bool, last: bool) -> Iterator[Part]:
+def _context(run: Sequence[str], between: str, *, first: bool, last: bool) -> Iterator[Part]:
     head = 0 if first else _CONTEXT_WORDS
     tail = 0 if last else _CONTEXT_WORDS
-    if len(words) <= head + tail + 1:
-        yield Part(kind="same", text=between.join(words))
+    if len(run) <= head + tail + 1:
+        yield Part(kind="same", text=between.join(run))
         return
     if head:
-        yield Part(kind="same", text=between.join(words[:head]))
-    yield Part(kind="skip", text="…")
+        yield Part(kind="same", text=between.join(run[:head]))
+    yield Part(kind="skip", text="… " if tail and run[-tail - 1][-1:].isspace() else "…")
     if tail:
-        yield Part(kind="same", text=between.join(words[-tail:]))
+        yield Part(kind="same", text=between.join(run[-tail:]))

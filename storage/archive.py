@@ -6,45 +6,52 @@ Killed before the link, nothing happened; killed after it, the next opening take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from storage import identity
+from storage import identity, merging, replay
+from storage.bases import rows_of_papers
 from storage.errors import ArchiveError, EntryError
-from storage.index import Index, SegmentRow
+from storage.index import FileRow, Index, SegmentRow
+from storage.known import Known, Match
 from storage.model import Announcement, Candidate, Commit, Entry, Intent, Paper
-from storage.segments import (
-    SegmentMeta,
-    read_intents,
-    read_meta,
-    segment_path,
-    sha256_of,
-    write_segment,
-)
+from storage.rows import PAPER_TYPES, paper_of
+from storage.segments import NO_SEGMENT, SegmentMeta, segment_path, write_segment
 from storage.settings import Limits
+from storage.tables import Stamp, rows_with
 from storage.text import clean
 
 Decide = Callable[[Candidate, Paper | None, datetime, datetime], Intent | None]
 """(candidate, known, now, at) → what it means; `at` is the moment readers are told, unique in the archive."""
 
-_NO_SEGMENT = "0" * 64
 _STEP = timedelta(milliseconds=1)  # no two announcements share a moment: readers sort by it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A paper's newest row, and where it lies."""
+
+    paper: Paper
+    seq: int
 
 
 class Archive:
     """The log and its index under `home`/archive. One writer at a time; readers are never in the way."""
 
-    def __init__(self, home: Path, *, limits: Limits | None = None) -> None:
-        self.home, self._limits = home, limits or Limits()
-        self.log = home / "archive" / "log"
-        try:
-            self.log.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ArchiveError(f"cannot make {self.log}: {error.strerror}") from error
-        self.index = Index(home / "archive" / "index.sqlite")
+    def __init__(self, home: Path, *, limits: Limits | None = None, index_path: Path | None = None) -> None:
+        self.home, self.limits = home, limits or Limits()
+        self.folder = home / "archive"
+        self.log, self.base = self.folder / "log", self.folder / "base"
+        for folder in (self.log, self.base):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ArchiveError(f"cannot make {folder}: {error.strerror}") from error
+        self.index = Index(index_path or self.folder / "index.sqlite")
         self.recover()
 
     def __enter__(self) -> Archive:
@@ -69,145 +76,81 @@ class Archive:
         Entries that break a limit are kept as rejects with their reason. Raises ArchiveError, ArchiveFull.
         """
         with self.index.transaction():
-            self._replay_unseen()
+            replay.unseen(self)
             if self.index.has_batch(batch_id):
                 return Commit(seq=None, batch_id=batch_id, entries=len(entries), rejected=0, papers=0)
-            cleaned, rejected = self._clean(entries, now)
-            intents, last_at = self._intents(cleaned, now, decide)
+            unsaid = self.index.unsaid(entries)
+            cleaned, rejected = self._clean(unsaid, now)
+            intents, held, last_at = self._intents([entry for _, entry in cleaned], now, decide)
+            self.index.record_said([raw for raw, _ in cleaned], now=now)
             commit = _commit(batch_id, len(entries), rejected, intents)
             if not intents:
                 return commit
-            seq = self.index.latest_seq() + 1
-            meta = self._meta(seq, source, last_at, now, commit)
-            path, digest = self._write(meta, intents)
-            self._record(meta, path, digest, intents)
-            return replace(commit, seq=seq)
+            return self._commit(commit, intents, held, source=source, last_at=last_at, now=now)
+
+    def merge(self, kept: str, other: str, *, reason: str, now: datetime) -> Commit:
+        """Make two papers one; `kept` is the id under which it goes on. Raises ArchiveError."""
+        with self.index.transaction():
+            replay.unseen(self)
+            held = self.held([kept, other])
+            for paper_id in (kept, other):
+                _require_live(held, paper_id)
+            if kept == other:
+                raise ArchiveError(f"{kept} is one paper already")
+            whole, gone = merging.merged(held[kept].paper, held[other].paper)
+            intents = [Intent(paper=p, sightings=(), changes=("merged",), reason=reason) for p in (whole, gone)]
+            return self._by_hand(intents, held, f"merge {kept} {other}", now)
+
+    def split(self, other: str, *, reason: str, now: datetime) -> Commit:
+        """Undo the merge that took the paper `other` away. Raises ArchiveError."""
+        with self.index.transaction():
+            replay.unseen(self)
+            merged_into = self.index.merged_into().get(other)
+            if merged_into is None:
+                raise ArchiveError(f"{other} was not merged into another paper")
+            held = self.held([merged_into, other])
+            at = held[other].seq
+            before = self._before(merged_into, at)
+            kept, apart = merging.parted(held[merged_into].paper, before, self._before(other, at))
+            intents = [Intent(paper=p, sightings=(), changes=("split",), reason=reason) for p in (kept, apart)]
+            return self._by_hand(intents, held, f"split {other}", now)
 
     def papers(self, paper_ids: Iterable[str]) -> dict[str, Paper]:
-        """The known papers among `paper_ids`, as they stand now."""
-        by_seq: dict[int, list[str]] = {}
-        for paper_id, seq in self.index.heads(paper_ids).items():
-            by_seq.setdefault(seq, []).append(paper_id)
-        return {
-            intent.paper.paper_id: intent.paper
-            for seq, ids in sorted(by_seq.items())
-            for intent in read_intents(segment_path(self.log, seq), ids)
-        }
+        """The known papers among `paper_ids`, as they stand now. Raises ArchiveCorrupt."""
+        wanted = set(paper_ids)
+        return {p: held.paper for p, held in self.held(wanted).items() if p in wanted}
+
+    def history(self, paper_id: str) -> list[Intent]:
+        """Every row of one paper, oldest first. Raises ArchiveCorrupt."""
+        return [intent for intent, _ in rows_of_papers(self, [paper_id])]
+
+    def held(self, aliases: Iterable[str]) -> dict[str, Held]:
+        """The newest row of every paper that carries one of `aliases`, by paper_id. Raises ArchiveCorrupt."""
+        found = self.index.find(aliases)
+        held: dict[str, Held] = {}
+        lying = self.index.file_holding(seq for places in found.values() for seq in places)
+        for file, seqs in lying.values():
+            for row in self._rows(file, found.keys(), seqs):
+                if not self.index.is_stale(row["paper_id"], row["seq"]):
+                    held[row["paper_id"]] = Held(paper=paper_of(row), seq=row["seq"])
+        return held
 
     def recover(self) -> int:
-        """Take committed segments the index has not seen; returns how many."""
-        if not segment_path(self.log, self.index.latest_seq() + 1).exists():
-            return 0
-        with self.index.transaction():
-            return self._replay_unseen()
+        """Bring the index up to the files: an older schema, segments and bases it has not seen; returns how many."""
+        return replay.recover(self)
 
     def rebuild_index(self) -> int:
-        """Build the index again from the log alone; returns the number of segments. Fetch records are kept."""
+        """Build the index again from the files alone; returns the number of segments. Fetch records are kept."""
         with self.index.transaction():
-            self.index.forget_log()
-            return self._replay_unseen()
+            return replay.rebuild(self)
 
-    def _replay_unseen(self) -> int:
-        count = 0
-        while (path := segment_path(self.log, self.index.latest_seq() + 1)).exists():
-            self._record(read_meta(path), path, sha256_of(path), read_intents(path))
-            count += 1
-        return count
+    def path(self, file: FileRow) -> Path:
+        """Where a file of the index lies."""
+        return self.folder / file.name
 
-    def _record(self, meta: SegmentMeta, path: Path, digest: bytes, intents: Sequence[Intent]) -> None:
-        row = SegmentRow(
-            seq=meta.seq,
-            batch_id=meta.batch_id,
-            source=meta.source,
-            papers=len(intents),
-            size_bytes=path.stat().st_size,
-            sha256=digest,
-            last_at=meta.last_at,
-            committed_at=meta.committed_at,
-        )
-        self.index.record_segment(row, meta.events)
-        for intent in intents:
-            self.index.record_paper(meta.seq, intent.paper.paper_id, intent.paper.aliases, intent.sightings)
-
-    def _clean(self, entries: Sequence[Entry], now: datetime) -> tuple[list[Entry], int]:
-        cleaned: list[Entry] = []
-        for entry in entries:
-            try:
-                cleaned.append(clean(entry, self._limits))
-            except EntryError as error:
-                self.index.connection.execute(
-                    "INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?)",
-                    (entry.source, error.entry_id[:500], error.reason, now.isoformat()),
-                )
-        return cleaned, len(entries) - len(cleaned)
-
-    def _intents(self, entries: Sequence[Entry], now: datetime, decide: Decide) -> tuple[list[Intent], datetime]:
-        """Fold the entries, in order, into one intent a paper."""
-        candidates = [c for c in self._identify(entries) if not self.index.said_before(c)]
-        known: dict[str, Paper] = self.papers(c.paper_id for c in candidates)
-        found: dict[str, Intent] = {}
-        at = self._first_moment(now)
-        for candidate in candidates:
-            intent = decide(candidate, known.get(candidate.paper_id), now, at)
-            if intent is None:
-                continue
-            at += _STEP
-            paper_id = candidate.paper_id
-            known[paper_id] = intent.paper
-            found[paper_id] = _merged(found.get(paper_id), intent)
-        return list(found.values()), at
-
-    def _identify(self, entries: Sequence[Entry]) -> list[Candidate]:
-        """Give each entry the paper it belongs to; entries of one batch know each other."""
-        strong = [identity.strong_aliases(e) for e in entries]
-        weak = [identity.weak_aliases(e) for e in entries]
-        known = self.index.paper_ids(a for aliases in (*strong, *weak) for a in aliases)
-        names: dict[str, tuple[str, ...]] = {}
-        candidates = []
-        for entry, by_id, by_likeness in zip(entries, strong, weak, strict=True):
-            paper_id = self._match(by_id, by_likeness, known, names)
-            aliases = tuple(sorted({paper_id, *by_id, *by_likeness}))
-            for alias in aliases:
-                known.setdefault(alias, paper_id)
-            names[paper_id] = tuple(sorted({*names.get(paper_id, ()), *aliases}))
-            candidates.append(
-                Candidate(
-                    entry=entry,
-                    paper_id=paper_id,
-                    aliases=aliases,
-                    content_hash=identity.content_hash(entry),
-                    entry_hash=identity.entry_hash(entry),
-                )
-            )
-        return candidates
-
-    def _match(
-        self, strong: tuple[str, ...], weak: tuple[str, ...], known: dict[str, str], names: dict[str, tuple[str, ...]]
-    ) -> str:
-        """The known paper these ids name, else the id a new one gets.
-
-        A weaker id never joins two papers that each have an id of the same stronger kind: two arXiv ids are two
-        papers even where they share a DOI or a title.
-        """
-        own = identity.namespaces_of(strong)
-        for alias in (*strong, *weak):
-            paper_id = known.get(alias)
-            if paper_id is None:
-                continue
-            if alias in strong[:1]:
-                return paper_id
-            theirs = names.get(paper_id) or self.index.aliases_of(paper_id)
-            names[paper_id] = theirs
-            clash = {a for a in theirs if a.split(":", 1)[0] in own} - set(strong)
-            if not clash:
-                return paper_id
-        return strong[0] if strong else weak[-1]
-
-    def _first_moment(self, now: datetime) -> datetime:
-        last = self.index.segment(self.index.latest_seq())
-        return max(now, last.last_at + _STEP) if last else now
-
-    def _meta(self, seq: int, source: str, last_at: datetime, now: datetime, commit: Commit) -> SegmentMeta:
+    def next_meta(self, *, source: str, batch_id: str, last_at: datetime, now: datetime, commit: Commit) -> SegmentMeta:
+        """What the next segment says of itself."""
+        seq = self.index.latest_seq() + 1
         before = self.index.segment(seq - 1)
         payload: dict[str, object] = {
             "seq": seq,
@@ -218,28 +161,152 @@ class Archive:
         }
         return SegmentMeta(
             seq=seq,
-            batch_id=commit.batch_id,
+            batch_id=batch_id,
             source=source,
-            previous_sha256=before.sha256.hex() if before else _NO_SEGMENT,
+            previous_sha256=before.sha256.hex() if before else NO_SEGMENT,
             last_at=last_at,
             committed_at=now.astimezone(UTC),
             events=(("papers.ingested", payload),),
         )
 
-    def _write(self, meta: SegmentMeta, intents: Sequence[Intent]) -> tuple[Path, bytes]:
+    def record(self, meta: SegmentMeta, stamp: Stamp) -> None:
+        """Take a segment, its file and its events into the index; not its rows."""
+        row = SegmentRow(
+            seq=meta.seq,
+            batch_id=meta.batch_id,
+            source=meta.source,
+            papers=stamp.rows,
+            size_bytes=stamp.size_bytes,
+            sha256=stamp.sha256,
+            last_at=meta.last_at,
+            committed_at=meta.committed_at,
+        )
+        self.index.record_segment(row, meta.events)
+        self.index.add_file(
+            FileRow(
+                name=f"log/{segment_path(self.log, meta.seq).name}",
+                kind="log",
+                lo=meta.seq,
+                hi=meta.seq,
+                rows=stamp.rows,
+                size_bytes=stamp.size_bytes,
+                sha256=stamp.sha256,
+                footer=stamp.footer,
+            )
+        )
+
+    def first_moment(self, now: datetime) -> datetime:
+        """The first moment that no announcement has yet."""
+        last = self.index.segment(self.index.latest_seq())
+        return max(now, last.last_at + _STEP) if last else now
+
+    def _by_hand(self, intents: list[Intent], held: dict[str, Held], what: str, now: datetime) -> Commit:
+        last_at = self.first_moment(now)
+        batch_id = f"{what}@{self.index.latest_seq() + 1}"
+        commit = _commit(batch_id, 0, 0, intents)
+        return self._commit(commit, intents, held, source="by hand", last_at=last_at, now=now)
+
+    def _commit(
+        self,
+        commit: Commit,
+        intents: Sequence[Intent],
+        held: dict[str, Held],
+        *,
+        source: str,
+        last_at: datetime,
+        now: datetime,
+    ) -> Commit:
+        meta = self.next_meta(source=source, batch_id=commit.batch_id, last_at=last_at, now=now, commit=commit)
         try:
-            return write_segment(self.log, meta, intents)
+            _, stamp = write_segment(self.log, meta, intents)
         except FileExistsError as error:
             raise ArchiveError(f"segment {meta.seq} was committed by another writer; the next pass retries") from error
+        self.record(meta, stamp)
+        for intent in intents:
+            before = held.get(intent.paper.paper_id)
+            self.index.record_row(intent.paper, meta.seq, (before.paper, before.seq) if before else None)
+        return replace(commit, seq=meta.seq)
+
+    def _before(self, paper_id: str, seq: int) -> Paper:
+        """A paper as it stood before the commit `seq`."""
+        rows = [intent.paper for intent, at in rows_of_papers(self, [paper_id]) if at < seq]
+        if not rows:
+            raise ArchiveError(f"nothing is known of {paper_id} before commit {seq}")
+        return rows[-1]
+
+    def _rows(self, file: FileRow, aliases: Iterable[str], seqs: Iterable[int]) -> Iterator[dict[str, Any]]:
+        table = rows_with(self.path(file), set(aliases), seqs, footer=file.footer)
+        yield from table.select([*PAPER_TYPES, "seq"]).to_pylist()
+
+    def _clean(self, entries: Sequence[Entry], now: datetime) -> tuple[list[tuple[Entry, Entry]], int]:
+        """Each acceptable entry as it came and as it is trusted, and how many were refused."""
+        cleaned: list[tuple[Entry, Entry]] = []
+        for entry in entries:
+            try:
+                cleaned.append((entry, clean(entry, self.limits)))
+            except EntryError as error:
+                self.index.connection.execute(
+                    "INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?)",
+                    (entry.source, error.entry_id[:500], error.reason, now.isoformat()),
+                )
+        return cleaned, len(entries) - len(cleaned)
+
+    def _intents(
+        self, entries: Sequence[Entry], now: datetime, decide: Decide
+    ) -> tuple[list[Intent], dict[str, Held], datetime]:
+        """Decide the entries, in order, into one intent a paper; entries of one batch know each other."""
+        held = self.held(a for e in entries for a in (*identity.strong_aliases(e), *identity.weak_aliases(e)))
+        known, found, at = Known(h.paper for h in held.values()), dict[str, Intent](), self.first_moment(now)
+        for entry in entries:
+            match = known.match(entry)
+            if match.same:
+                match = self._joined(match, known, found)
+            candidate = Candidate(
+                entry=entry,
+                paper_id=match.paper_id,
+                aliases=match.aliases,
+                content_hash=identity.content_hash(entry),
+            )
+            intent = decide(candidate, known.papers.get(match.paper_id), now, at)
+            if intent is None:
+                continue
+            at += _STEP
+            known.put(intent.paper)
+            _fold(found, intent)
+        return list(found.values()), held, at
+
+    def _joined(self, match: Match, known: Known, found: dict[str, Intent]) -> Match:
+        """Merge the papers an entry shows to be one; returns the match with the id that is kept."""
+        kept, *others = merging.merge_order([known.papers[p] for p in (match.paper_id, *match.same)])
+        for other in others:
+            kept, gone = merging.merged(kept, other)
+            for paper in (kept, gone):
+                known.put(paper)
+                _fold(found, Intent(paper=paper, sightings=(), changes=("merged",), reason=match.reason))
+        aliases = tuple(a for a in match.aliases if a != match.paper_id or a == kept.paper_id)
+        return replace(match, paper_id=kept.paper_id, aliases=tuple(sorted({*aliases, kept.paper_id})), same=())
 
 
-def _merged(before: Intent | None, after: Intent) -> Intent:
-    if before is None:
-        return after
+def _require_live(held: dict[str, Held], paper_id: str) -> None:
+    found = held.get(paper_id)
+    if found is None:
+        raise ArchiveError(f"no paper has the id {paper_id!r}")
+    if found.paper.merged_into is not None:
+        raise ArchiveError(f"{paper_id} was merged into {found.paper.merged_into} already")
+
+
+def _fold(found: dict[str, Intent], after: Intent) -> None:
+    """Add an intent to those of the batch: one a paper, its sightings in order."""
+    before = found.get(after.paper.paper_id)
+    found[after.paper.paper_id] = after if before is None else _after(before, after)
+
+
+def _after(before: Intent, after: Intent) -> Intent:
     return Intent(
         paper=after.paper,
         sightings=(*before.sightings, *after.sightings),
         changes=tuple(dict.fromkeys((*before.changes, *after.changes))),
+        reason=after.reason or before.reason,
     )
 
 

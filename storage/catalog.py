@@ -11,9 +11,8 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,18 +23,29 @@ import pyarrow as pa
 from storage.archive import Archive
 from storage.durable import fsync
 from storage.errors import ArchiveError, ArchiveFull
-from storage.index import Index
 from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
 from storage.query import WORDS_SQL, parse_query
-from storage.segments import SCHEMA, paper_of, segment_path, sighting_of
+from storage.rows import paper_of, sighting_of
 from storage.settings import Settings, Topic
+from storage.tables import rows_named, rows_with
+from storage.tagging import tag_new_papers
+from storage.views import HOME_VARIABLE, Shape, literal, write_views
 
-_VIEWS = files("storage").joinpath("catalog.sql").read_text(encoding="utf-8")
 _CONFIG: dict[str, Any] = {"python_enable_replacements": "false", "threads": "2"}
-_TAG_SCHEMA = pa.schema([("paper_id", pa.string()), ("topic", pa.string()), ("reason", pa.string())])
 _PAPERS_KEPT = 20_000  # in memory while a snapshot is open: topics share most of their papers
 _FULL_BYTES = 1_000_000  # less room than this, and what failed to be written failed for that
-_SEGMENTS_AT_ONCE = 50  # tagged in one go: bounds memory when a changed topic re-tags a large archive
+# What lists are made from: narrow, so that a list is found without reading text. Made when it is first asked for.
+_HEADS = """
+CREATE TEMP TABLE _heads AS
+SELECT paper_id, seq, announced_at, coalesce(announced_on, announced_at::DATE) AS day, trending_on, upvotes
+FROM _current
+WHERE merged_into IS NULL AND (announced_at IS NOT NULL OR revised_at IS NOT NULL OR trending_on IS NOT NULL)
+"""
+_TOLD = """
+CREATE TEMP TABLE _told AS
+SELECT paper_id, seq, revised_at FROM _rows
+WHERE merged_into IS NULL AND list_has_any(announcements, ['revised', 'published', 'withdrawn', 'code-appeared'])
+"""
 
 
 def catalog_path(home: Path) -> Path:
@@ -50,11 +60,13 @@ def refresh_catalog(archive: Archive, settings: Settings, topics: Sequence[Topic
     """
     index, home = archive.index, archive.home
     with index.transaction():
-        key = _key([str(index.latest_seq()), *map(repr, topics), *map(repr, settings.source), str(home)])
+        files = [f.name for f in index.files("log", "papers", "history")]
+        parts = [*files, *map(repr, topics), *map(repr, settings.source), str(home.resolve())]
+        key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
         if index.get_meta("catalog") == key and catalog_path(home).exists():
             return False
-        _tag_new_papers(index, archive.log, topics, now=now)
-        _publish(index, home, settings, topics)
+        tag_new_papers(archive, topics, now=now)
+        _publish(archive, settings, topics)
         index.set_meta("catalog", key)
     return True
 
@@ -68,9 +80,13 @@ class Catalog:
             raise ArchiveError(f"nothing has been archived yet in {home}; `paperwire run` reads the sources")
         try:
             self.connection = duckdb.connect(str(path), read_only=True, config=_CONFIG)
+            self.connection.execute(f"SET VARIABLE {HOME_VARIABLE} = {literal(str(home.resolve()))}")
+            self._files = self.connection.execute(
+                "SELECT name, kind, lo, hi, footer FROM _files ORDER BY hi DESC"
+            ).fetchall()
         except duckdb.Error as error:
             raise ArchiveError(f"{path}: {str(error).splitlines()[0]}") from error
-        self._log = home / "archive" / "log"
+        self._folder, self._made = home / "archive", set[str]()
         self._tagged: dict[tuple[str, int], TaggedPaper] = {}
         self._titles = dict(self.connection.execute("SELECT topic, title FROM topics").fetchall())
 
@@ -84,11 +100,14 @@ class Catalog:
 
     def latest_seq(self) -> int:
         """The newest segment in this snapshot; 0 where there is none."""
-        return int(self.rows("SELECT coalesce(max(seq), 0) AS seq FROM _rows")[0]["seq"])
+        return int(self.rows("SELECT seq FROM _meta")[0]["seq"])
 
     def papers(self, paper_ids: Sequence[str]) -> list[TaggedPaper]:
         """The papers with these ids, in this order; unknown ids are left out."""
-        found = self._heads("SELECT paper_id, seq FROM _heads WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)])
+        found = self._heads(
+            "SELECT paper_id, seq FROM _current WHERE merged_into IS NULL AND paper_id IN (SELECT unnest(?))",
+            [list(paper_ids)],
+        )
         known = {t.paper.paper_id: t for t in found}
         return [known[p] for p in paper_ids if p in known]
 
@@ -134,13 +153,17 @@ class Catalog:
 
     def life(self, paper_ids: Sequence[str]) -> dict[str, tuple[list[Revision], list[Sighting]]]:
         """Revisions and sightings of many papers at once, each oldest first."""
-        rows = self.rows("SELECT * FROM _rows WHERE paper_id IN (SELECT unnest(?)) ORDER BY seq", [list(paper_ids)])
+        keys = self._keys(
+            "SELECT paper_id, seq FROM _rows WHERE paper_id IN (SELECT unnest(?)) ORDER BY seq", [list(paper_ids)]
+        )
+        found = self._wide(keys)
+        rows = [found[key] for key in keys]
         lives: dict[str, tuple[list[Revision], list[Sighting]]] = {}
         for row in rows:
             revisions, sightings = lives.setdefault(row["paper_id"], ([], []))
             sightings += [sighting_of(s) for s in row["sightings"]]
             revision = _revision(row)
-            if revision.announcements:
+            if revision.announcements or revision.changes:
                 revisions.append(revision)
         return lives
 
@@ -177,16 +200,21 @@ class Catalog:
     def matching(self, query: str, *, now: datetime, since: datetime | None = None, limit: int = 1_000) -> list[Paper]:
         """The papers a query finds, newest announced first. Raises QueryError."""
         condition = parse_query(query).sql(now)
-        rows = self.rows(
-            f"""SELECT * FROM ({WORDS_SQL}) WHERE {condition.where}
+        keys = self._keys(
+            f"""SELECT paper_id, seq FROM ({WORDS_SQL}) WHERE {condition.where}
             AND coalesce(announced_at, revised_at) >= coalesce(?, TIMESTAMP '1970-01-01')
             ORDER BY coalesce(announced_at, revised_at) DESC LIMIT ?""",
             [*condition.params, _naive(since), limit],
         )
-        return [paper_of(row) for row in rows]
+        rows = self._wide(keys)
+        return [paper_of(rows[key]) for key in keys]
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Run SQL and return each row by column name."""
+        for name, made in (("_heads", _HEADS), ("_told", _TOLD)):
+            if name in sql and name not in self._made:
+                self._made.add(name)
+                self.rows(made)
         try:
             cursor = self.connection.execute(sql, list(parameters))
             names = [column[0] for column in cursor.description or ()]
@@ -216,15 +244,28 @@ class Catalog:
         return [(row["paper_id"], row["seq"]) for row in self.rows(sql, parameters)]
 
     def _wide(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:
-        """The whole rows for these keys; opens only the segments that hold them."""
-        wanted = set(keys)
-        if not wanted:
-            return {}
-        names = [str(segment_path(self._log, seq)) for seq in sorted({seq for _, seq in wanted})]
-        rows = self.rows(
-            "SELECT * FROM read_parquet(?) WHERE paper_id IN (SELECT unnest(?))", [names, [p for p, _ in wanted]]
-        )
-        return {(r["paper_id"], r["seq"]): r for r in rows if (r["paper_id"], r["seq"]) in wanted}
+        """The whole rows for these keys, every page checked; opens only the files that hold them.
+
+        Readers are served from here, and DuckDB checks no checksum: a flipped bit raises ArchiveCorrupt.
+        """
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for table in self._checked(set(keys)):
+            found |= {(row["paper_id"], row["seq"]): row for row in table.to_pylist()}
+        return {key: found[key] for key in keys}
+
+    def _checked(self, keys: set[tuple[str, int]]) -> Iterator[pa.Table]:
+        """Tables that hold these rows, and others of the same papers."""
+        left, live = set(keys), [f for f in self._files if f[1] != "history"]
+        for name, _, lo, hi, footer in live:
+            here = {key for key in left if lo <= key[1] <= hi}
+            if here:
+                table = rows_with(self._folder / name, {p for p, _ in here}, {s for _, s in here}, footer=bytes(footer))
+                left -= set(zip(table["paper_id"].to_pylist(), table["seq"].to_pylist(), strict=True))
+                yield table
+        for name, kind, lo, hi, footer in self._files:
+            past = {p for p, seq in left if lo <= seq <= hi}
+            if past and kind == "history":
+                yield rows_named(self._folder / name, past, footer=bytes(footer))
 
     def _tags(self, paper_ids: Sequence[str]) -> dict[str, tuple[Tag, ...]]:
         tags: dict[str, list[Tag]] = {}
@@ -240,61 +281,20 @@ class Catalog:
 _WHERE_NEW = "WHERE announced_at IS NOT NULL"
 
 
-def _tag_new_papers(index: Index, log: Path, topics: Sequence[Topic], *, now: datetime) -> None:
-    """Tag every paper that has changed since the last tagging; all of them where the topics themselves changed."""
-    key, latest = _key([f"{t.slug} {t.query}" for t in topics]), index.latest_seq()
-    after = int(index.get_meta("tagged_seq", "0")) if index.get_meta("tagged_topics") == key else 0
-    for start in range(after, latest, _SEGMENTS_AT_ONCE):
-        _tag(index, log, topics, range(start + 1, min(start + _SEGMENTS_AT_ONCE, latest) + 1), now=now)
-    index.set_meta("tagged_seq", str(latest))
-    index.set_meta("tagged_topics", key)
-
-
-def _tag(index: Index, log: Path, topics: Sequence[Topic], seqs: Sequence[int], *, now: datetime) -> None:
-    """Tag the papers whose newest row lies in segments `seqs`."""
-    with duckdb.connect(config=_CONFIG) as connection:
-        names = [str(segment_path(log, seq)) for seq in seqs]
-        connection.execute(
-            """CREATE TABLE _rows AS SELECT * FROM read_parquet(?)
-            QUALIFY row_number() OVER (PARTITION BY paper_id ORDER BY seq DESC) = 1""",
-            [names],
-        )
-        connection.execute("CREATE VIEW papers AS SELECT * FROM _rows")
-        connection.execute("CREATE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR, reason VARCHAR)")
-        connection.execute(f"CREATE TABLE words AS {WORDS_SQL}")
-        cursor = connection.execute("SELECT * FROM _rows")
-        columns = [c[0] for c in cursor.description or ()]
-        papers = {p.paper_id: p for p in (paper_of(dict(zip(columns, r, strict=True))) for r in cursor.fetchall())}
-        heads = index.heads(papers)
-        papers = {paper_id: p for paper_id, p in papers.items() if heads[paper_id] in seqs}
-        tags = [row for topic in topics for row in _tags_of(connection, topic, papers, now)]
-    index.replace_tags(list(papers), tags, seq=max(seqs))
-
-
-def _tags_of(
-    connection: duckdb.DuckDBPyConnection, topic: Topic, papers: Mapping[str, Paper], now: datetime
-) -> list[tuple[str, str, str]]:
-    """The (paper_id, topic, reason) rows of one topic among `papers`."""
-    query = parse_query(topic.query)
-    condition = query.sql(now)
-    rows = connection.execute(f"SELECT paper_id FROM words WHERE {condition.where}", list(condition.params)).fetchall()
-    found = [str(row[0]) for row in rows if row[0] in papers]
-    return [(p, topic.slug, ", ".join(query.reasons(papers[p], now)) or topic.title) for p in found]
-
-
-def _publish(index: Index, home: Path, settings: Settings, topics: Sequence[Topic]) -> None:
+def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> None:
     """Write papers.duckdb anew and put it in place of the old one."""
+    home, seq = archive.home, archive.index.latest_seq()
     temporary = home / f".papers-{os.getpid()}.duckdb"
     temporary.unlink(missing_ok=True)
     try:
         with duckdb.connect(config=_CONFIG) as connection:
-            connection.execute(f"ATTACH {_literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
+            connection.execute(f"ATTACH {literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
             connection.execute("USE catalog")
-            connection.execute(_views(home / "archive" / "log", index.latest_seq()))
-            _write_tables(connection, index, settings, topics)
+            write_views(connection, archive, settings, topics, Shape(seq=seq, latest=True))
             connection.execute("USE memory; DETACH catalog")
         fsync(temporary)
         temporary.replace(catalog_path(home))
+        fsync(home)
     except (duckdb.Error, OSError) as error:
         # DuckDB does not always say that the disk is full ("CHECKPOINT during DETACH failed").
         full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(home).free < _FULL_BYTES
@@ -305,52 +305,7 @@ def _publish(index: Index, home: Path, settings: Settings, topics: Sequence[Topi
             temporary.unlink(missing_ok=True)
 
 
-def _views(log: Path, latest: int) -> str:
-    """The views over the committed segments; over an empty table where there are none."""
-    names = ", ".join(_literal(str(segment_path(log, seq))) for seq in range(latest, 0, -1))
-    if names:
-        return _VIEWS.replace("segments()", f"[{names}]")
-    empty = duckdb.connect().from_arrow(SCHEMA.empty_table())
-    columns = ", ".join(f'"{c}" {t}' for c, t in zip(empty.columns, empty.types, strict=True))
-    return _VIEWS.replace(
-        "CREATE VIEW _rows AS SELECT * FROM read_parquet(segments());", f"CREATE TABLE _rows ({columns});"
-    )
-
-
-def _write_tables(
-    connection: duckdb.DuckDBPyConnection, index: Index, settings: Settings, topics: Sequence[Topic]
-) -> None:
-    connection.execute("CREATE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR, reason VARCHAR)")
-    slugs = {t.slug for t in topics}
-    tags = [row for row in index.all_tags() if row[1] in slugs]
-    if tags:
-        columns = [list(column) for column in zip(*tags, strict=True)]
-        connection.register("_tags", pa.table(columns, schema=_TAG_SCHEMA))
-        connection.execute("INSERT INTO paper_topics SELECT * FROM _tags")
-        connection.unregister("_tags")
-    connection.execute("CREATE TABLE topics (topic VARCHAR, title VARCHAR, query VARCHAR, description VARCHAR)")
-    for topic in topics:
-        connection.execute(
-            "INSERT INTO topics VALUES (?, ?, ?, ?)", [topic.slug, topic.title, topic.query, topic.description]
-        )
-    connection.execute("CREATE TABLE _sources (source VARCHAR, kind VARCHAR, category VARCHAR, url VARCHAR)")
-    for s in settings.source:
-        connection.execute(
-            "INSERT INTO _sources VALUES (?, ?, ?, ?)", [s.name, s.kind, s.category, s.url or s.base_url]
-        )
-    connection.execute(_SOURCES_VIEW)
-
-
-_SOURCES_VIEW = """
-CREATE VIEW sources AS
-SELECT coalesce(c.source, s.source) AS source, c.kind, c.category, c.url,
-       coalesce(s.sightings, 0) AS sightings, coalesce(s.papers, 0) AS papers, s.first_seen_at, s.last_seen_at
-FROM _sources c FULL JOIN (
-  SELECT source, count(*) AS sightings, count(DISTINCT paper_id) AS papers,
-         min(seen_at) AS first_seen_at, max(seen_at) AS last_seen_at
-  FROM sightings GROUP BY source
-) s ON c.source = s.source
-"""
+_WHERE_NEW = "WHERE announced_at IS NOT NULL"
 
 
 def _revision(row: Mapping[str, Any]) -> Revision:
@@ -370,13 +325,5 @@ def _slug(slug: str | None) -> list[object]:
     return [] if slug is None else [slug]
 
 
-def _key(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
-
-
 def _naive(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment else None
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

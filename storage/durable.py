@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from storage.errors import ArchiveError, ArchiveFull
 
 
 def fsync(path: Path) -> None:
@@ -13,3 +19,48 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def committed(final: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; at the end its bytes are fsynced, linked to `final`, and the folder fsynced.
+
+    The link is the commit: it fails where the name is taken, so two writers cannot commit the same place.
+    Raises FileExistsError then, ArchiveFull where no room is left, ArchiveError; the temporary file is gone either way.
+    """
+    temporary = final.with_name(f".tmp-{os.getpid()}-{final.name}")
+    try:
+        yield temporary
+        fsync(temporary)
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise translated(error, final) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    try:
+        fsync(final.parent)
+    except OSError as error:
+        raise translated(error, final) from error
+
+
+def sweep(folder: Path) -> int:
+    """Remove what writers that were killed left in `folder`; returns how many. Only for the holder of its lock."""
+    left = [path for path in folder.glob(".tmp-*") if not _alive(path)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def translated(error: OSError, path: Path) -> ArchiveError:
+    """Say in one line of ours what writing `path` failed of."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ArchiveFull(f"no room to write {path.name}; nothing of this batch was kept, the next pass retries")
+    return ArchiveError(f"cannot write {path.name}: {error.strerror or error}")
+
+
+def _alive(path: Path) -> bool:
+    pid = path.name.split("-")[1]
+    return pid.isdigit() and int(pid) != os.getpid() and Path(f"/proc/{pid}").exists()

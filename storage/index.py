@@ -1,10 +1,11 @@
-"""The SQLite index beside the log: heads, aliases, repeats, tags, outbox, and how each source stands.
+"""The SQLite index beside the log: where each paper lies, repeats, files, outbox, and how each source stands.
 
 WAL with synchronous=FULL: what it acknowledged survives a power cut (docs/design.md, "Durability").
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,13 +15,17 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-from storage.errors import ArchiveError, ArchiveFull
-from storage.model import Candidate, Event, Sighting
+from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
+from storage.identity import entry_hash
+from storage.model import Entry, Event, Paper
 
 _SCHEMA = files("storage").joinpath("index.sql").read_text(encoding="utf-8")
 _IN_MAX = 500  # values in one IN list
 _MMAP_BYTES = 4_000_000_000
 _BUSY_SECONDS = 60
+_DAY_SECONDS = 86_400
+_SEEN_KEPT_DAYS = 90
+INDEX_VERSION = 2  # PRAGMA user_version; 0 with a table `heads` is the first released schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,21 @@ class SegmentRow:
     committed_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """One file of archive/ and what its bytes were when it was committed."""
+
+    name: str  # relative to archive/
+    kind: str  # log, papers, history, manifest, topics
+    lo: int
+    hi: int
+    rows: int
+    size_bytes: int
+    sha256: bytes
+    footer: bytes
+    retired_at: datetime | None = None
+
+
 class Index:
     """One connection to archive/index.sqlite. Not shared between threads."""
 
@@ -45,10 +65,32 @@ class Index:
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", f"mmap_size={_MMAP_BYTES}", "cache_size=-65536"):
                 self.connection.execute(f"PRAGMA {pragma}")
-            self.connection.executescript(_SCHEMA)
+            self.version = self._prepare(path)
         except sqlite3.Error as error:
             raise _translated(error, path) from error
         self._path = path
+
+    def _prepare(self, path: Path) -> int:
+        """Make the tables of a new index; returns the schema version of an older one, untouched."""
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version > INDEX_VERSION:
+            raise ArchiveError(
+                f"{path.name} was written by a newer Paperwire "
+                f"(schema {version}, this one knows {INDEX_VERSION}); upgrade"
+            )
+        old = self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'heads'").fetchone()
+        if version == 0 and old:
+            return 1
+        if version == 0:
+            self.make_tables()
+        return INDEX_VERSION
+
+    def make_tables(self) -> None:
+        """Create what is missing; the index has this program's schema from then on."""
+        for statement in _SCHEMA.split(";"):
+            self.connection.execute(statement)
+        self.connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+        self.version = INDEX_VERSION
 
     def close(self) -> None:
         """Close the connection."""
@@ -86,33 +128,67 @@ class Index:
         """Whether this batch was committed before."""
         return bool(self.connection.execute("SELECT 1 FROM segments WHERE batch_id = ?", (batch_id,)).fetchone())
 
-    def heads(self, paper_ids: Iterable[str]) -> dict[str, int]:
-        """For each known paper the segment that holds its newest row."""
-        return {p: int(s) for p, s in self._where_in("SELECT paper_id, seq FROM heads WHERE paper_id IN", paper_ids)}
+    def find(self, aliases: Iterable[str]) -> dict[str, tuple[int, ...]]:
+        """For each alias the segments that may hold the newest row of a paper that carries it."""
+        by_key: dict[int, str] = {key_of(alias): alias for alias in aliases}
+        found: dict[str, list[int]] = {}
+        # Sorted keys walk the B-tree once: 167 → 6 ms for 2,000 look-ups at 3 million rows.
+        for chunk in _chunks(sorted(by_key)):
+            for k, seq in self.connection.execute(f"SELECT k, seq FROM keys WHERE k IN ({_marks(chunk)})", chunk):
+                found.setdefault(by_key[k], []).append(seq)
+        return {alias: tuple(seqs) for alias, seqs in found.items()}
+
+    def keys(self) -> Iterator[tuple[int, int, int]]:
+        """Every (k, seq, n), sorted."""
+        yield from self.connection.execute("SELECT k, seq, n FROM keys ORDER BY k, seq")
 
     def papers_count(self) -> int:
         """How many papers the archive holds."""
-        return int(self.connection.execute("SELECT count(*) FROM heads").fetchone()[0])
-
-    def paper_ids(self, aliases: Iterable[str]) -> dict[str, str]:
-        """For each known alias the paper it belongs to."""
-        return {
-            str(a): str(p) for a, p in self._where_in("SELECT alias, paper_id FROM aliases WHERE alias IN", aliases)
-        }
-
-    def aliases_of(self, paper_id: str) -> tuple[str, ...]:
-        """Every id of a paper that the index knows."""
-        rows = self.connection.execute("SELECT alias FROM aliases WHERE paper_id = ? ORDER BY alias", (paper_id,))
-        return tuple(str(a) for (a,) in rows)
-
-    def said_before(self, candidate: Candidate) -> bool:
-        """Whether this is exactly what this source said last of this entry, counts included."""
-        entry = candidate.entry
-        row = self.connection.execute(
-            "SELECT entry_hash, counts FROM seen WHERE paper_id = ? AND source = ? AND entry_id = ?",
-            (candidate.paper_id, entry.source, entry.entry_id),
+        (rows,) = self.connection.execute(
+            "SELECT coalesce(sum(rows), 0) FROM files WHERE kind IN ('log', 'papers') AND retired_at IS NULL"
         ).fetchone()
-        return bool(row == (candidate.entry_hash, counts_text(entry.upvotes, entry.comment_count, entry.stars)))
+        (gone,) = self.connection.execute(
+            "SELECT (SELECT count(*) FROM stale) + (SELECT count(*) FROM merged)"
+        ).fetchone()
+        return int(rows) - int(gone)
+
+    def is_stale(self, paper_id: str, seq: int) -> bool:
+        """Whether a later commit superseded this row."""
+        row = self.connection.execute("SELECT 1 FROM stale WHERE paper_id = ? AND seq = ?", (paper_id, seq)).fetchone()
+        return row is not None
+
+    def stale_rows(self, *, until_seq: int | None = None) -> list[tuple[str, int, int]]:
+        """(paper_id, seq, until_seq) of every superseded row of the live files, sorted; those until `until_seq`."""
+        return self.connection.execute(
+            "SELECT * FROM stale WHERE until_seq <= coalesce(?, until_seq) ORDER BY paper_id, seq",
+            (until_seq,),
+        ).fetchall()
+
+    def stale_seqs(self, paper_id: str) -> list[int]:
+        """The superseded rows of one paper in live files."""
+        rows = self.connection.execute("SELECT seq FROM stale WHERE paper_id = ? ORDER BY seq", (paper_id,))
+        return [int(seq) for (seq,) in rows]
+
+    def merged_into(self) -> dict[str, str]:
+        """Every paper that was found to be another one, and which."""
+        return dict(self.connection.execute("SELECT paper_id, into_id FROM merged ORDER BY paper_id").fetchall())
+
+    def unsaid(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries that are not exactly what their source said last of them, counts included."""
+        said = [said_of(entry) for entry in entries]
+        known: dict[int, int] = {}
+        for chunk in _chunks(sorted({k for k, _ in said})):
+            known.update(self.connection.execute(f"SELECT k, h FROM seen WHERE k IN ({_marks(chunk)})", chunk))
+        return [entry for entry, (k, h) in zip(entries, said, strict=True) if known.get(k) != h]
+
+    def record_said(self, entries: Iterable[Entry], *, now: datetime) -> None:
+        """Keep what was said, so that its repetition costs one look-up; forget what was said long ago."""
+        day = int(now.timestamp()) // _DAY_SECONDS
+        rows = ((*said_of(entry), day) for entry in entries)
+        self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", rows)
+        if self.get_meta("seen_pruned") != str(day):
+            self.connection.execute("DELETE FROM seen WHERE day < ?", (day - _SEEN_KEPT_DAYS,))
+            self.set_meta("seen_pruned", str(day))
 
     # What a segment brings -----------------------------------------------------------------------------------
 
@@ -130,38 +206,106 @@ class Index:
             ((row.seq, kind, json.dumps(payload, sort_keys=True), _iso(row.committed_at)) for kind, payload in events),
         )
 
-    def record_paper(self, seq: int, paper_id: str, aliases: Iterable[str], sightings: Iterable[Sighting]) -> None:
-        """Take one row of a segment into heads, aliases and seen."""
-        execute = self.connection.execute
-        execute("INSERT OR REPLACE INTO heads VALUES (?, ?)", (paper_id, seq))
-        for alias in aliases:
-            execute("INSERT OR IGNORE INTO aliases VALUES (?, ?)", (alias, paper_id))
-        for s in sightings:
-            counts = counts_text(s.upvotes, s.comment_count, s.stars)
-            said = (paper_id, s.source, s.entry_id, s.entry_hash, counts)
-            execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", said)
+    def record_row(self, paper: Paper, seq: int, before: tuple[Paper, int] | None) -> None:
+        """Take one new row of a paper: its ids point at it, the row `before` is superseded."""
+        execute, many = self.connection.execute, self.connection.executemany
+        if before is not None:
+            old, old_seq = before
+            execute("INSERT OR REPLACE INTO stale VALUES (?, ?, ?)", (old.paper_id, old_seq, seq))
+            keys = [(key_of(alias), old_seq) for alias in old.aliases]
+            many("UPDATE keys SET n = n - 1 WHERE k = ? AND seq = ?", keys)
+            many("DELETE FROM keys WHERE k = ? AND seq = ? AND n <= 0", keys)
+        self.add_keys((key_of(alias), seq, 1) for alias in paper.aliases)
+        execute("DELETE FROM merged WHERE paper_id = ?", (paper.paper_id,))
+        if paper.merged_into is not None:
+            execute("INSERT INTO merged VALUES (?, ?)", (paper.paper_id, paper.merged_into))
+
+    def add_keys(self, rows: Iterable[tuple[int, int, int]]) -> None:
+        """Add (k, seq, n) rows; sorted ones go fastest."""
+        self.connection.executemany(
+            "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", rows
+        )
 
     def forget_log(self) -> None:
-        """Empty everything that the log can tell again."""
-        for table in ("heads", "aliases", "seen", "segments", "outbox", "tags", "topic_changes", "meta"):
+        """Empty everything that the files can tell again."""
+        for table in ("keys", "seen", "segments", "files", "stale", "merged", "outbox", "tags", "retagged"):
             self.connection.execute(f"DELETE FROM {table}")
+        for table in ("topic_changes", "meta"):
+            self.connection.execute(f"DELETE FROM {table}")
+
+    # Files ---------------------------------------------------------------------------------------------------
+
+    def add_file(self, row: FileRow) -> None:
+        """Keep what a file's bytes were when it was committed."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            (row.name, row.kind, row.lo, row.hi, row.rows, row.size_bytes, row.sha256, row.footer),
+        )
+
+    def files(self, *kinds: str, retired: bool = False) -> tuple[FileRow, ...]:
+        """The live files of these kinds (all kinds where none is named), or the retired ones; newest range first."""
+        where = f"kind IN ({_marks(kinds)}) AND" if kinds else ""
+        state = "NOT NULL" if retired else "NULL"
+        rows = self.connection.execute(
+            f"SELECT * FROM files WHERE {where} retired_at IS {state} ORDER BY hi DESC, name DESC", kinds
+        )
+        return tuple(
+            FileRow(name=n, kind=k, lo=lo, hi=hi, rows=r, size_bytes=b, sha256=s, footer=f, retired_at=_moment(at))
+            for n, k, lo, hi, r, b, s, f, at in rows
+        )
+
+    def file_names(self, kind: str) -> frozenset[str]:
+        """The names of all files of a kind, retired ones too."""
+        return frozenset(str(n) for (n,) in self.connection.execute("SELECT name FROM files WHERE kind = ?", (kind,)))
+
+    def file_holding(self, seqs: Iterable[int]) -> dict[str, tuple[FileRow, list[int]]]:
+        """The live files that hold the current rows of segments `seqs`, each with its share of them."""
+        live, found = self.files("log", "papers"), dict[str, tuple[FileRow, list[int]]]()
+        for seq in sorted(set(seqs)):
+            row = next((f for f in live if f.lo <= seq <= f.hi), None)
+            if row is None:
+                raise ArchiveCorrupt(f"the index knows of no file with segment {seq}; `paperwire verify --repair`")
+            found.setdefault(row.name, (row, []))[1].append(seq)
+        return found
+
+    def retire(self, names: Iterable[str], *, now: datetime) -> None:
+        """Mark files whose place a larger one took."""
+        self.connection.executemany(
+            "UPDATE files SET retired_at = ? WHERE name = ? AND retired_at IS NULL", ((_iso(now), n) for n in names)
+        )
+
+    def forget_files(self, names: Iterable[str]) -> None:
+        """Drop files that are no more."""
+        self.connection.executemany("DELETE FROM files WHERE name = ?", ((n,) for n in names))
+
+    def forget_stale(self, rows: Iterable[tuple[str, int]]) -> None:
+        """Drop superseded rows that lie in history files now."""
+        self.connection.executemany("DELETE FROM stale WHERE paper_id = ? AND seq = ?", rows)
 
     # Topics --------------------------------------------------------------------------------------------------
 
-    def replace_tags(self, paper_ids: Sequence[str], tags: Sequence[tuple[str, str, str]], *, seq: int) -> None:
-        """Give `paper_ids` exactly these (paper_id, topic, reason) rows; note which topics were touched at `seq`."""
-        touched = {str(t) for _, t in self._where_in("SELECT paper_id, topic FROM tags WHERE paper_id IN", paper_ids)}
-        for chunk in _chunks(sorted(set(paper_ids))):
-            self.connection.execute(f"DELETE FROM tags WHERE paper_id IN ({_marks(chunk)})", chunk)
+    def replace_tags(self, paper_ids: Sequence[str], tags: Sequence[tuple[str, str, str]]) -> None:
+        """Give `paper_ids` exactly these (paper_id, topic, reason) rows, whatever the file of topics says of them."""
+        self.connection.executemany("DELETE FROM tags WHERE paper_id = ?", ((p,) for p in paper_ids))
         self.connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
-        self.connection.executemany(
-            "INSERT OR REPLACE INTO topic_changes VALUES (?, ?)",
-            ((topic, seq) for topic in touched | {t for _, t, _ in tags}),
-        )
+        self.connection.executemany("INSERT OR IGNORE INTO retagged VALUES (?)", ((p,) for p in paper_ids))
 
-    def all_tags(self) -> list[tuple[str, str, str]]:
-        """Every (paper_id, topic, reason)."""
+    def recent_tags(self) -> list[tuple[str, str, str]]:
+        """(paper_id, topic, reason) of the papers tagged since the file of topics was written."""
         return self.connection.execute("SELECT paper_id, topic, reason FROM tags ORDER BY topic, paper_id").fetchall()
+
+    def retagged(self) -> list[str]:
+        """The papers of which the file of topics tells no more."""
+        return [str(p) for (p,) in self.connection.execute("SELECT paper_id FROM retagged ORDER BY paper_id")]
+
+    def forget_tags(self) -> None:
+        """All tags lie in the file of topics now."""
+        self.connection.execute("DELETE FROM tags")
+        self.connection.execute("DELETE FROM retagged")
+
+    def touch_topics(self, topics: Iterable[str], *, seq: int) -> None:
+        """Note that papers of these topics changed in segment `seq`."""
+        self.connection.executemany("INSERT OR REPLACE INTO topic_changes VALUES (?, ?)", ((t, seq) for t in topics))
 
     def topics_touched(self, *, after_seq: int) -> frozenset[str]:
         """Topics whose papers changed in a segment after `after_seq`."""
@@ -185,6 +329,30 @@ class Index:
         self.connection.executemany(
             "UPDATE outbox SET acknowledged_at = ? WHERE event_id = ? AND acknowledged_at IS NULL",
             ((_iso(now), event_id) for event_id in event_ids),
+        )
+
+    def events(self) -> dict[int, list[tuple[int, str, dict[str, object]]]]:
+        """(seq, kind, payload) of every event, by segment."""
+        found: dict[int, list[tuple[int, str, dict[str, object]]]] = {}
+        for seq, kind, payload in self.connection.execute("SELECT seq, kind, payload FROM outbox ORDER BY event_id"):
+            found.setdefault(seq, []).append((seq, kind, json.loads(payload)))
+        return found
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with its own file, a line each."""
+        rows = self.connection.execute("PRAGMA integrity_check(20)").fetchall()
+        return [f"index.sqlite: {text}" for (text,) in rows if text != "ok"]
+
+    def acknowledged_events(self) -> list[tuple[int, str, str]]:
+        """(seq, kind, acknowledged_at) of the events that were emitted."""
+        return self.connection.execute(
+            "SELECT seq, kind, acknowledged_at FROM outbox WHERE acknowledged_at IS NOT NULL ORDER BY seq"
+        ).fetchall()
+
+    def restore_acknowledged(self, events: Iterable[tuple[int, str, str]]) -> None:
+        """Mark events as emitted at the moment they were."""
+        self.connection.executemany(
+            "UPDATE outbox SET acknowledged_at = ?3 WHERE seq = ?1 AND kind = ?2 AND acknowledged_at IS NULL", events
         )
 
     def get_meta(self, key: str, default: str = "") -> str:
@@ -211,24 +379,31 @@ class Index:
                 committed_at=datetime.fromisoformat(row[7]),
             )
 
-    def _where_in(self, select: str, values: Iterable[str]) -> Iterator[tuple[str, ...]]:
-        # Sorted keys walk the B-tree once: 167 → 6 ms for 2,000 look-ups at 3 million rows.
-        for chunk in _chunks(sorted(set(values))):
-            yield from self.connection.execute(f"{select} ({_marks(chunk)})", chunk)
+
+def key_of(alias: str) -> int:
+    """63 bits of the md5 of an alias; `(md5_number_lower(alias) >> 1)::BIGINT` in DuckDB."""
+    return int.from_bytes(hashlib.md5(alias.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
 
 
-def counts_text(upvotes: int | None, comment_count: int | None, stars: int | None) -> str:
-    """One text for the three counts, to compare what a source said with what it said last."""
-    return ",".join("" if n is None else str(n) for n in (upvotes, comment_count, stars))
+def said_of(entry: Entry) -> tuple[int, int]:
+    """(k, h) of an entry: which one it is, and all it says, votes included."""
+    counts = (entry.upvotes, entry.comment_count, entry.stars)
+    said = entry_hash(entry) + repr(counts).encode()
+    h = int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little") >> 1
+    return key_of(f"{entry.source}\x1f{entry.entry_id}"), h
 
 
-def _chunks(values: list[str]) -> Iterator[list[str]]:
+def _chunks(values: list[int]) -> Iterator[list[int]]:
     for start in range(0, len(values), _IN_MAX):
         yield values[start : start + _IN_MAX]
 
 
-def _marks(values: Sequence[str]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _iso(moment: datetime) -> str:

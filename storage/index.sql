@@ -1,25 +1,19 @@
 -- The index beside the log: what is known, in a form that answers one question quickly.
--- papers, aliases, seen, segments and tags can be rebuilt from the log; the rest is what only happened here.
-CREATE TABLE IF NOT EXISTS heads (          -- where each paper stands now
-  paper_id TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL                      -- the segment that holds its newest row
+-- keys, segments, files, stale, merged and the outbox can be rebuilt from the files, the rest is what only happened here.
+CREATE TABLE IF NOT EXISTS keys (           -- where the newest row of each paper lies, by every id it is known by
+  k INTEGER NOT NULL,                       -- 63 bits of the md5 of an alias, the row itself has the alias in full
+  seq INTEGER NOT NULL,                     -- the segment that holds the row
+  n INTEGER NOT NULL,                       -- how many papers of that segment carry the alias
+  PRIMARY KEY (k, seq)
 ) WITHOUT ROWID, STRICT;
 
-CREATE TABLE IF NOT EXISTS aliases (        -- every id a paper is known by
-  alias TEXT PRIMARY KEY,
-  paper_id TEXT NOT NULL
-) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS seen (           -- what each source said last, so that a repeat costs one look-up, a cache
+  k INTEGER PRIMARY KEY,                    -- 63 bits of the md5 of source and entry id
+  h INTEGER NOT NULL,                       -- 63 bits over all the source said, counts included
+  day INTEGER NOT NULL                      -- when it was said first, in days since 1970
+) STRICT;
 
-CREATE TABLE IF NOT EXISTS seen (           -- what each source said last, so that a repeat costs one look-up
-  paper_id TEXT NOT NULL,
-  source TEXT NOT NULL,
-  entry_id TEXT NOT NULL,
-  entry_hash BLOB NOT NULL,
-  counts TEXT NOT NULL,                     -- votes, comments, stars
-  PRIMARY KEY (paper_id, source, entry_id)
-) WITHOUT ROWID, STRICT;
-
-CREATE TABLE IF NOT EXISTS segments (
+CREATE TABLE IF NOT EXISTS segments (       -- every commit ever made
   seq INTEGER PRIMARY KEY,
   batch_id TEXT NOT NULL UNIQUE,
   source TEXT NOT NULL,
@@ -29,6 +23,30 @@ CREATE TABLE IF NOT EXISTS segments (
   last_at TEXT NOT NULL,                    -- the last moment given to an announcement, ISO 8601 UTC
   committed_at TEXT NOT NULL
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS files (          -- what lies in archive/, and what its bytes were when it was committed
+  name TEXT PRIMARY KEY,                    -- relative to archive/
+  kind TEXT NOT NULL,                       -- log, papers, history, manifest, topics
+  lo INTEGER NOT NULL,                      -- the first segment it stands for
+  hi INTEGER NOT NULL,                      -- the last
+  rows INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  sha256 BLOB NOT NULL,
+  footer BLOB NOT NULL,                     -- 16 bytes over the Parquet footer, which no page checksum covers
+  retired_at TEXT                           -- when a larger file took its place, it stays a day for its readers
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE IF NOT EXISTS stale (          -- rows of live files that a later commit superseded
+  paper_id TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  until_seq INTEGER NOT NULL,               -- the commit that superseded the row
+  PRIMARY KEY (paper_id, seq)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE IF NOT EXISTS merged (         -- papers found to be another one
+  paper_id TEXT PRIMARY KEY,
+  into_id TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE IF NOT EXISTS outbox (         -- events committed with their data, drained until acknowledged
   event_id INTEGER PRIMARY KEY,
@@ -40,11 +58,15 @@ CREATE TABLE IF NOT EXISTS outbox (         -- events committed with their data,
   UNIQUE (seq, kind)
 ) STRICT;
 
-CREATE TABLE IF NOT EXISTS tags (           -- which paper belongs to which topic, and why
+CREATE TABLE IF NOT EXISTS tags (           -- which paper belongs to which topic, and why, since the file of topics was written
   paper_id TEXT NOT NULL,
   topic TEXT NOT NULL,
   reason TEXT NOT NULL,
   PRIMARY KEY (paper_id, topic)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE IF NOT EXISTS retagged (       -- the papers of which that file tells no more
+  paper_id TEXT PRIMARY KEY
 ) WITHOUT ROWID, STRICT;
 
 CREATE TABLE IF NOT EXISTS topic_changes (  -- the newest segment that touched a topic's papers

@@ -71,7 +71,6 @@ class Sighting:
     upvotes: int | None
     comment_count: int | None
     stars: int | None
-    entry_hash: bytes  # 16 bytes over everything but the counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +106,7 @@ class Paper:
     content_hash: bytes  # 16 bytes over version, title, abstract, authors
     hash_changes: int  # content changes that came without a version number
     text_rank: int
+    merged_into: str | None = None  # the paper this one was found to be: its entry lives on there
 
     @property
     def arxiv_id(self) -> str | None:
@@ -121,6 +121,7 @@ class Intent:
     paper: Paper
     sightings: tuple[Sighting, ...]
     changes: tuple[str, ...] = ()  # which of title, abstract, authors, version, doi, withdrawn changed in a revision
+    reason: str | None = None  # why papers were merged or split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,6 @@ class Candidate:
     paper_id: str  # the known paper it belongs to, or the id a new one will get
     aliases: tuple[str, ...]
     content_hash: bytes
-    entry_hash: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,6 @@ def a_sighting(*announcements: Announcement, **changes: Any) -> Sighting:
         upvotes=None,
         comment_count=None,
         stars=None,
-        entry_hash=b"0" * 16,
     )
     return replace(sighting, **changes)
 

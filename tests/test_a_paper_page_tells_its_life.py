@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from publishers import pages
 from publishers.citation import bibtex, citation_key, year_of
-from publishers.life import life, word_diff
+from publishers.life import life
 from publishers.paths import paper_path
 from storage.model import Announcement, Revision, Sighting, TaggedPaper
 from tests.builders import a_paper, tagged
@@ -143,34 +143,39 @@ def test_a_text_that_changed_without_a_version_is_amended() -> None:
     assert life(second, rows, ())[-1].title == "Text amended"
 
 
-def test_a_diff_shows_the_words_that_changed() -> None:
-    parts = word_diff("We train a small model on data", "We train a very large model on more data")
-    assert [(p.kind, p.text) for p in parts] == [
-        ("same", "We train a"),
-        ("gone", "small model on"),
-        ("new", "very large model on more"),
-        ("same", "data"),
+def test_the_parts_of_a_diff_are_parted_as_the_script_wants_it() -> None:
+    first = a_paper(title="A small model", abstract="深層学習による画像認識")
+    second = a_paper(title="A large model", abstract="強化学習による画像認識", version=2)
+    rows = [
+        a_revision(first, Announcement.NEW),
+        a_revision(second, Announcement.REVISED, changes=("version", "title", "abstract")),
+    ]
+    title, abstract = life(second, rows, ())[-1].changes
+    assert (title.between, [p.text for p in title.parts]) == (" ", ["A", "small", "large", "model"])
+    assert (abstract.between, [p.text for p in abstract.parts]) == ("", ["深層", "強化", "学習による画像認識"])
+    text = paper_text(tagged(second), rows)
+    assert "A small large model" in text
+    assert "深層強化学習による画像認識" in text
+
+
+def test_a_withdrawal_shows_the_notice_and_what_it_took_the_place_of() -> None:
+    first, second = a_paper(), a_paper(withdrawn=True, abstract="This paper has been withdrawn.", version=2)
+    rows = [
+        a_revision(first, Announcement.NEW),
+        a_revision(second, Announcement.WITHDRAWN, changes=("version", "abstract", "withdrawn")),
+    ]
+    (change,) = life(second, rows, ())[-1].changes
+    assert [(p.kind, p.text) for p in change.parts] == [
+        ("gone", "We show that x<y holds for all short titles."),
+        ("new", "This paper has been withdrawn."),
     ]
 
 
-def test_a_diff_leaves_out_what_is_far_from_any_change() -> None:
-    words = [f"w{n}" for n in range(60)]
-    parts = word_diff(" ".join(words), " ".join([*words[:30], "new", *words[30:]]))
-    assert [p.kind for p in parts] == ["skip", "same", "new", "same", "skip"]
-    assert parts[1].text == " ".join(words[22:30])
-    assert parts[3].text == " ".join(words[30:38])
-
-
-@given(st.lists(st.sampled_from("abcde"), max_size=8), st.lists(st.sampled_from("abcde"), max_size=8))
-def test_a_diff_holds_both_texts_word_for_word(old: list[str], new: list[str]) -> None:
-    assume(old != new)
-    parts = word_diff(" ".join(old), " ".join(new))
-
-    def read(*kinds: str) -> list[str]:
-        return " ".join(p.text for p in parts if p.kind in kinds).split()
-
-    assert read("same", "gone") == old
-    assert read("same", "new") == new
+def test_a_version_met_before_it_was_called_a_replacement_claims_nothing_of_its_text() -> None:
+    paper = a_paper(version=2)
+    rows = [a_revision(paper, Announcement.CROSS_LISTED), a_revision(paper, Announcement.REVISED)]
+    event = life(paper, rows, ())[-1]
+    assert (event.title, event.detail) == ("Version 2", "")
 
 
 def test_texts_too_long_to_compare_are_not_compared() -> None:

@@ -20,9 +20,10 @@ from lxml import etree
 from publishers.feed_entries import what_happened
 from publishers.feeds import Feed, atom, json_feed, opml, revisions_feed, rss, topic_feed, window
 from storage.errors import EntryError
-from storage.model import Announcement, Revision, TaggedPaper
+from storage.model import TOLD, Announcement, Revision, TaggedPaper
 from tests.builders import NOW, a_paper, tagged
 from tests.feed_inputs import SITE, TOPIC, a_bare_paper, a_full_paper, a_hostile_paper, some_revisions
+from tests.lives import Life, a_version
 
 ROOT = Path(__file__).parents[1]
 FORMATS: list[Callable[[Feed], bytes]] = [atom, rss, json_feed]
@@ -67,6 +68,47 @@ def test_votes_and_lists_change_no_byte(render: Callable[[Feed], bytes], daily: 
 )
 def test_news_changes_the_bytes(render: Callable[[Feed], bytes], news: dict[str, Any]) -> None:
     assert render(feed_of(tagged(replace(PAPER, **news), "a"))) != render(feed_of(tagged(PAPER, "a")))
+
+
+def a_fed_life() -> tuple[Life, Callable[[], tuple[bytes, datetime, int]]]:
+    """A paper just announced, and what its feeds show at any time: bytes, time of its entry, revisions."""
+    life = Life()
+    life.say(a_version(1, doi="10.1000/a", journal_ref="Ann. 1", announced_on=date(2026, 6, 2)))
+
+    def shown() -> tuple[bytes, datetime, int]:
+        feed = feed_of(tagged(life.paper))
+        told = [revision for revision in life.revisions()[1:] if TOLD & set(revision.announcements)]
+        return atom(feed), feed.entries[0].updated, len(revisions_feed(SITE, TOPIC, told).entries)
+
+    return life, shown
+
+
+def test_text_that_only_breaks_its_lines_elsewhere_changes_no_byte() -> None:
+    life, shown = a_fed_life()
+    before = shown()
+    life.say(a_version(1, source="arxiv-api", abstract=life.paper.abstract.replace(" ", "\n"), title=life.paper.title))
+    assert shown() == before
+
+
+@pytest.mark.parametrize("corrected", [{"doi": "10.1000/b"}, {"journal_ref": "Annals of Short Titles 1"}])
+def test_a_corrected_doi_or_journal_is_shown_and_moves_no_entry(corrected: dict[str, Any]) -> None:
+    life, shown = a_fed_life()
+    before, updated, told = shown()
+    life.say(a_version(1, **{"doi": "10.1000/a", "journal_ref": "Ann. 1"} | corrected))
+    assert shown()[0] != before, "who reads the entry reads what is right"
+    assert shown()[1:] == (updated, told)
+
+
+def test_a_withdrawal_and_its_end_both_move_the_entry() -> None:
+    life, shown = a_fed_life()
+    times, told = [shown()[1]], []
+    for version in (a_version(2, abstract="This paper has been withdrawn."), a_version(3)):
+        life.say(version)
+        times.append(shown()[1])
+        told.append(shown()[2])
+    assert times == sorted(set(times))
+    assert told == [1, 2]
+    assert b"Withdrawn" not in shown()[0]
 
 
 def test_a_revised_paper_is_the_same_entry_updated() -> None:

@@ -56,9 +56,8 @@ def test_a_segment_the_index_has_not_seen_is_taken_at_the_next_opening(tmp_path:
         add(archive, 1)
         add(archive, 10)
     with Archive(tmp_path) as archive, archive.index.transaction():
-        for table in ("heads", "aliases", "seen", "segments", "outbox"):
-            where = {"heads": "seq = 2", "segments": "seq = 2", "outbox": "seq = 2"}.get(table)
-            archive.index.connection.execute(f"DELETE FROM {table} WHERE {where or '''paper_id LIKE '%0001_' '''}")
+        for where in ("keys WHERE seq = 2", "segments WHERE seq = 2", "outbox WHERE seq = 2", "files WHERE lo = 2", "seen"):
+            archive.index.connection.execute(f"DELETE FROM {where}")
     with Archive(tmp_path) as archive:
         assert archive.index.latest_seq() == 2
         assert archive.index.papers_count() == 6
@@ -68,7 +67,7 @@ def test_a_segment_the_index_has_not_seen_is_taken_at_the_next_opening(tmp_path:
 
 def test_the_index_rebuilt_from_the_log_is_the_same(tmp_path: Path) -> None:
     def dump(archive: Archive) -> dict[str, list[tuple[object, ...]]]:
-        tables = ("heads", "aliases", "seen", "segments", "outbox")
+        tables = ("keys", "stale", "merged", "segments", "files", "outbox")
         return {t: archive.index.connection.execute(f"SELECT * FROM {t} ORDER BY 1, 2").fetchall() for t in tables}
 
     with Archive(tmp_path) as archive:
@@ -102,7 +101,7 @@ def test_killed_before_any_system_call_nothing_acknowledged_is_lost(tmp_path: Pa
         done = subprocess.run([*traced, sys.executable, "-c", code], capture_output=True, text=True, check=False)
         killed += done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
         with Archive(home) as archive:
-            ids = set(archive.index.heads([f"arxiv:2606.{i:05d}" for i in range(30)]))
+            ids = set(archive.papers([f"arxiv:2606.{i:05d}" for i in range(30)]))
             for first in (10, 20):
                 batch = {f"arxiv:2606.{i:05d}" for i in range(first, first + 3)}
                 assert batch <= ids or not batch & ids, "half a batch"
@@ -185,6 +184,6 @@ def test_a_newer_archive_refuses_an_older_program(tmp_path: Path, monkeypatch: p
     with Archive(tmp_path) as archive:
         add(archive, 1)
         path = segment_path(archive.log, 1)
-    monkeypatch.setattr("storage.segments.SCHEMA_VERSION", 0)
+    monkeypatch.setattr("storage.segments.SCHEMA_VERSION", 1)
     with pytest.raises(ArchiveError, match=r"written by a newer Paperwire .*upgrade"):
         read_meta(path)

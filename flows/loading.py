@@ -1,0 +1,230 @@
+"""Files of entries as tables for a bulk load: Parquet and JSON-lines, read in pieces, however large they are.
+
+Their columns are `bulk_rows.COLUMNS`; docs/operate.md has the list. What is wrong with a file is said with its line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+
+from storage.bulk import ROWS
+from storage.bulk_rows import COLUMNS
+from storage.errors import PaperwireError
+from storage.rows import PAPER_TYPES, WORDS
+from storage.tables import sha256_of
+
+_NEEDED = ("entry_id", "title")
+_TIME = pa.timestamp("us")
+_TYPES = {name: PAPER_TYPES.get(name, pa.string()) for name in COLUMNS}
+# JSON has no dates: they come as text, and become dates below.
+_JSON_SCHEMA = pa.schema([(n, pa.string() if t in (_TIME, pa.date32()) else t) for n, t in _TYPES.items()])
+_BLOCK_BYTES = 16_000_000  # of JSON at once; no line may be longer
+_ID_DIGITS = 12
+_ZONE = r"(?:Z|[+-]\d{2}:?\d{2})$"
+_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+
+
+class LoadError(PaperwireError):
+    """A file holds no entries, or holds something else besides."""
+
+
+class Feed:
+    """The entries of some files, one after the other, in tables of `bulk.ROWS` rows.
+
+    The same files give the same tables, so that a load which was cut off finds its place again.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Look at every file. Raises LoadError where one is not there or not a file of entries, OSError."""
+        for path in paths:
+            if not path.is_file():
+                raise LoadError(f"{path}: there is no such file")
+            if not path.name.endswith(_SUFFIXES):
+                raise LoadError(f"{path}: not a file of entries; its name must end in .parquet, .jsonl or .jsonl.gz")
+        self._paths = tuple(paths)
+        self._rows = {p: _parquet(p).metadata.num_rows for p in paths if p.suffix == ".parquet"}
+        self._read = dict.fromkeys(paths, (0, 0.0))  # rows and share of each file so far
+
+    @property
+    def load_id(self) -> str:
+        """What names this load: the same for the same files, wherever they lie."""
+        said = [f"{p.name}/{p.stat().st_size}/{sha256_of(p).hex()}" for p in self._paths]
+        first = f"{self._paths[0].name}+{len(said) - 1}" if len(said) > 1 else self._paths[0].name
+        return f"{first}@{hashlib.sha256(chr(10).join(said).encode()).hexdigest()[:_ID_DIGITS]}"
+
+    def total(self) -> int | None:
+        """How many entries there are; of JSON-lines an estimate by what was read, None while nothing was."""
+        found = 0.0
+        for path in self._paths:
+            rows, share = self._read[path]
+            if path not in self._rows and not share:
+                return None
+            found += self._rows[path] if path in self._rows else rows / share
+        return round(found)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield all entries. Raises LoadError at the first that is none."""
+        waiting: list[pa.Table] = []
+        for path in self._paths:
+            for table in self._tables_of(path):
+                waiting.append(table)
+                while sum(t.num_rows for t in waiting) >= ROWS:
+                    whole = pa.concat_tables(waiting)
+                    yield whole.slice(0, ROWS)
+                    waiting = [whole.slice(ROWS)]
+        if sum(t.num_rows for t in waiting):
+            yield pa.concat_tables(waiting)
+
+    def _tables_of(self, path: Path) -> Iterator[pa.Table]:
+        rows = 0
+        for table, share in _parquet_tables(path) if path in self._rows else _json_tables(path):
+            try:
+                yield _typed(table)
+            except (pa.ArrowException, ValueError) as error:
+                first = f"{rows + 1:,} to {rows + table.num_rows:,}"
+                raise LoadError(f"{path}: entries {first}: {_one_line(error)}") from error
+            rows += table.num_rows
+            self._read[path] = (rows, share)
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file of entries. Raises LoadError."""
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except pa.ArrowException as error:
+        raise LoadError(f"{path}: {_one_line(error)}") from error
+    names = file.schema_arrow.names
+    if odd := [name for name in names if name not in COLUMNS]:
+        raise LoadError(f"{path}: no entry has a column {odd[0]!r}; it may have: {', '.join(COLUMNS)}")
+    if missing := [name for name in _NEEDED if name not in names]:
+        raise LoadError(f"{path}: it has no column {missing[0]!r}; every entry needs {' and '.join(_NEEDED)}")
+    return file
+
+
+def _parquet_tables(path: Path) -> Iterator[tuple[pa.Table, float]]:
+    """Yield the tables of a Parquet file, each with the share of the file that was read."""
+    file, rows = _parquet(path), 0
+    with file:
+        batches = file.iter_batches(batch_size=ROWS)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise LoadError(f"{path}: after entry {rows:,}: {_one_line(error)}") from error
+            if batch is None:
+                return
+            rows += batch.num_rows
+            yield pa.Table.from_batches([batch]), rows / file.metadata.num_rows
+
+
+def _json_tables(path: Path) -> Iterator[tuple[pa.Table, float]]:
+    """Yield the tables of a file of JSON-lines, each with the share of the file that was read."""
+    size, rows = path.stat().st_size, 0
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        stream = stack.enter_context(pa.PythonFile(raw, mode="r"))
+        if path.suffix == ".gz":
+            stream = stack.enter_context(pa.CompressedInputStream(stream, "gzip"))
+        try:
+            reader = pj.open_json(
+                stream,
+                read_options=pj.ReadOptions(use_threads=True, block_size=_BLOCK_BYTES),
+                parse_options=pj.ParseOptions(explicit_schema=_JSON_SCHEMA, unexpected_field_behavior="error"),
+            )
+            for batch in reader:
+                rows += batch.num_rows
+                yield pa.Table.from_batches([batch]), raw.tell() / size
+        except (pa.ArrowException, OSError) as error:
+            if "Empty JSON" not in str(error):
+                _blame(path, rows, error)
+
+
+def _blame(path: Path, rows: int, error: Exception) -> NoReturn:
+    """Raise LoadError for the first line after `rows` entries that is none."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                rows -= bool(line.strip())
+                fault = _fault_of(line) if rows < 0 and line.strip() else None
+                if fault:
+                    raise LoadError(f"{path}, line {number:,}: {fault}") from error
+    except (OSError, EOFError):
+        pass  # it cannot be read: that is what Arrow says, too
+    raise LoadError(f"{path}: {_one_line(error)}") from error
+
+
+def _fault_of(line: bytes) -> str | None:
+    """What is wrong with a line of JSON; None where nothing is."""
+    if len(line) > _BLOCK_BYTES:
+        return f"it has {len(line):,} bytes, more than {_BLOCK_BYTES:,}"
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        return f"not JSON: {_one_line(error)}"
+    if not isinstance(entry, dict):
+        return "not a JSON object"
+    return next(filter(None, (_fault_of_field(name, value) for name, value in entry.items())), None)
+
+
+def _fault_of_field(name: str, value: Any) -> str | None:
+    if name not in _TYPES:
+        return f"no entry has a field {name!r}; it may have: {', '.join(COLUMNS)}"
+    kind, wanted = _TYPES[name], "text"
+    good = value is None or isinstance(value, str)
+    if kind == WORDS:
+        good = value is None or (isinstance(value, list) and all(v is None or isinstance(v, str) for v in value))
+        wanted = "a list of texts"
+    elif kind == pa.int32():
+        good = value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31)
+        wanted = "a whole number"
+    return None if good else f"{name} must be {wanted}, not {json.dumps(value)[:40]}"
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    """The columns of an entry in their types, those that are not there left out."""
+    columns: Mapping[str, pa.Array] = {n: _column(table[n], _TYPES[n]) for n in COLUMNS if n in table.column_names}
+    return pa.table(dict(columns))
+
+
+def _column(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    whole = column.combine_chunks()
+    whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    if kind == WORDS:
+        return _lists(whole.cast(WORDS))
+    if kind == _TIME:
+        return _moments(whole)
+    return whole.cast(kind)
+
+
+def _lists(lists: pa.Array) -> pa.Array:
+    """Without nulls: no list is an empty one."""
+    if not lists.null_count and not lists.flatten().null_count:
+        return lists
+    return pa.array([[v for v in row or () if v is not None] for row in lists.to_pylist()], WORDS)
+
+
+def _moments(column: pa.Array) -> pa.Array:
+    """UTC, with or without a zone in the source; a date is its midnight."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        text = pc.replace_substring_regex(column.cast(pa.string()), r"^(\d{4}-\d{2}-\d{2})$", r"\1T00:00:00")
+        zoned = pc.fill_null(pc.match_substring_regex(text, _ZONE), True)
+        text = pc.if_else(zoned, text, pc.binary_join_element_wise(text, "Z", ""))
+        column = text.cast(pa.timestamp("us", "UTC"))
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pa.timestamp("us", "UTC"), safe=False)
+    return column.cast(_TIME, safe=False)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

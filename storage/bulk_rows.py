@@ -1,0 +1,250 @@
+"""A table of entries as rows of the log, column by column: what is plain here never becomes a Python object.
+
+Rows that are not plain (text to clean, a notice of withdrawal, an id no source should write) are left to the slow
+path, which knows every case. Both make the same row of the same entry; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import ArchiveError
+from storage.identity import parse_arxiv_id, parse_doi
+from storage.model import Entry
+from storage.rows import SCHEMA, SIGHTING, WORDS
+from storage.settings import Limits
+from storage.survey import KEY_SQL
+from storage.titles import title_keys
+
+_TIME = pa.timestamp("us")
+_TYPES: dict[str, pa.DataType] = {
+    **dict.fromkeys(("entry_id", "title", "abstract", "url", "pdf_url", "code_url", "project_url"), pa.string()),
+    **dict.fromkeys(("arxiv_id", "doi", "openreview_id", "pmid", "journal_ref", "license_url"), pa.string()),
+    **dict.fromkeys(("authors", "categories"), WORDS),
+    **dict.fromkeys(("version", "upvotes", "comment_count", "stars"), pa.int32()),
+    "announced_on": pa.date32(),
+    "published_at": _TIME,
+}
+COLUMNS = tuple(_TYPES)
+"""What a table of entries may have; the rest of an entry's fields have no meaning in bulk. See docs/operate.md."""
+
+_CONTROL = r"\x{00}-\x{08}\x{0b}-\x{1f}\x{7f}-\x{9f}\x{fdd0}-\x{fdef}" + "".join(
+    rf"\x{{{plane * 0x10000 + 0xFFFE:x}}}\x{{{plane * 0x10000 + 0xFFFF:x}}}" for plane in range(17)
+)
+_SPACES = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+# What text.accept or text.fold would change, or what decide would look at twice.
+_ODD_TEXT = rf"(?i:withdrawn|retracted)|[{_CONTROL}]|^[\s{_SPACES}]|[\s{_SPACES}]$"
+_ODD_LINE = rf"(?i:withdrawn|retracted)|[{_CONTROL}{_SPACES}\t\n]|^ | $|  |^$"
+_PLAIN_URL = r"^https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
+_PLAIN_ARXIV = r"^(?:0[7-9]|1[0-4])(?:0[1-9]|1[0-2])\.\d{4}$|^(?:1[5-9]|[2-9]\d)(?:0[1-9]|1[0-2])\.\d{5}$"
+_PLAIN_DOI = r"^10\.\d{4,9}/[a-z0-9._;()/:-]*[a-z0-9]$"
+_FOLDING_DOI = r"^10\.(?:48550|1101|64898)/"
+
+FACTS_HASH = "hash(content_hash, categories, coalesce(doi, ''), coalesce(journal_ref, ''), coalesce(license_url, ''))"
+"""What a row says, but for its text; equal only within one process."""
+
+_FACTS = f"""
+SELECT paper_id, ids, title_alias, content_hash, coalesce(published_at, $now::TIMESTAMP) AS new_at,
+  tidy AND paper_id IS NOT NULL AND len(list_distinct(categories)) = len(categories) AS plain,
+  arxiv_id IS NOT NULL AS arxiv, {KEY_SQL.format("paper_id")} AS k, [{KEY_SQL.format("a")} for a in ids] AS ks,
+  {KEY_SQL.format("title_alias")} AS title_k, {FACTS_HASH} AS h
+FROM (
+  SELECT *, coalesce('arxiv:' || arxiv_id, 'doi:' || doi) AS paper_id,
+    CASE WHEN arxiv_id IS NOT NULL AND doi IS NOT NULL THEN ['arxiv:' || arxiv_id, 'doi:' || doi]
+      WHEN arxiv_id IS NOT NULL THEN ['arxiv:' || arxiv_id]
+      WHEN entry_id <> '' THEN ['doi:' || doi, 'guid:' || $source || '|' || entry_id] ELSE ['doi:' || doi] END AS ids,
+    unhex(md5(concat_ws(chr(31), coalesce(version::VARCHAR, ''), title, abstract,
+      CASE WHEN len(authors) > 0 THEN array_to_string(authors, chr(31)) END))) AS content_hash
+  FROM incoming)
+"""
+_NARROW = ["title", "abstract", "authors", "categories", "version", "arxiv_id", "doi", "entry_id", "published_at"]
+_NARROW += ["journal_ref", "license_url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table of entries with what was found out of each row: see `_FACTS`; `plain` rows can be written as they are."""
+
+    entries: pa.Table
+    facts: pa.Table
+
+
+def sheet_of(table: pa.Table, *, source: str, now: datetime, limits: Limits) -> Sheet:
+    """Find out of every row of `table` what a commit must know. Raises ArchiveError where it is no table of entries."""
+    entries = _typed(table)
+    entries = _with_ids(entries)
+    titles = title_keys(entries["title"])
+    aliases = pa.array([t and f"title:{t}" for t in titles], pa.string())
+    narrow = entries.select(_NARROW).append_column("title_alias", aliases)
+    narrow = narrow.append_column("tidy", _tidy(entries, limits))
+    with duckdb.connect(config={"threads": "1", "python_enable_replacements": "false"}) as connection:
+        connection.register("incoming", narrow)
+        facts = connection.execute(_FACTS, {"now": _naive(now), "source": source}).to_arrow_table()
+    return Sheet(entries, facts)
+
+
+def rows_of(sheet: Sheet, *, source: str, seq: int, now: datetime, text_rank: int) -> pa.Table:
+    """The rows of the log for a sheet of plain entries, newest first. A backfill is no news: none is announced."""
+    order = pc.sort_indices(sheet.facts, sort_keys=[("new_at", "descending"), ("paper_id", "ascending")])
+    entries, facts, count = sheet.entries.take(order), sheet.facts.take(order), sheet.entries.num_rows
+    columns: dict[str, Any] = {name: entries[name] for name in COLUMNS if name in SCHEMA.names}
+    columns |= {
+        "paper_id": facts["paper_id"],
+        "aliases": _aliases(facts),
+        "content_hash": facts["content_hash"].cast(pa.binary(16)),
+        "new_at": facts["new_at"],
+        "sources": _lists([source], count),
+        "revision": _same(1, pa.int32(), count),
+        "withdrawn": _same(False, pa.bool_(), count),
+        "first_seen_at": _same(_naive(now), _TIME, count),
+        "hash_changes": _same(0, pa.int32(), count),
+        "text_rank": _same(text_rank, pa.int32(), count),
+        "seq": _same(seq, pa.int64(), count),
+        "announcements": _lists([], count),
+        "changes": _lists([], count),
+        "sightings": _sightings(entries, source, now),
+    }
+    arrays = [columns[f.name] if f.name in columns else pa.nulls(count, f.type) for f in SCHEMA]
+    return pa.table([_whole(a) for a in arrays], schema=SCHEMA)
+
+
+def entries_of(table: pa.Table, *, source: str, text_rank: int) -> list[Entry]:
+    """The rows as entries, for the slow path."""
+    known = {f.name for f in fields(Entry)}
+    return [
+        Entry(source=source, text_rank=text_rank, **{k: _entry_value(v) for k, v in row.items() if k in known})
+        for row in table.to_pylist()
+    ]
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    """The columns of an entry in their types, absent ones null."""
+    if "title" not in table.column_names or "entry_id" not in table.column_names:
+        raise ArchiveError("a table of entries needs the columns entry_id and title")
+    try:
+        table.validate(full=True)
+        arrays = [_column(table, name, kind) for name, kind in _TYPES.items()]
+    except pa.ArrowInvalid as error:
+        raise ArchiveError(f"not a table of entries: {str(error).splitlines()[0]}") from error
+    return pa.table(arrays, names=list(_TYPES))
+
+
+def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
+    if name not in table.column_names:
+        return pa.array([[]] * table.num_rows, kind) if kind == WORDS else pa.nulls(table.num_rows, kind)
+    column = table[name].combine_chunks() if table[name].num_chunks != 1 else table[name].chunk(0)
+    if kind == _TIME and pa.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pa.timestamp("us", "UTC"))
+    column = column.cast(kind)
+    if name in ("title", "abstract", "entry_id"):
+        return pc.fill_null(column, "")
+    return column
+
+
+def _with_ids(entries: pa.Table) -> pa.Table:
+    """arXiv ids and DOIs in the form paper ids have; what is in it already costs one regular expression."""
+    entries = _canonical(entries, "arxiv_id", _PLAIN_ARXIV, _arxiv_of)
+    return _canonical(entries, "doi", _PLAIN_DOI, parse_doi, but=_FOLDING_DOI)
+
+
+def _canonical(
+    entries: pa.Table, name: str, plain: str, parse: Callable[[str], str | None], but: str | None = None
+) -> pa.Table:
+    column = _whole(entries[name])
+    good = pc.fill_null(pc.match_substring_regex(column, plain), True)
+    if but is not None:
+        good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring_regex(column, but), False)))
+    if pc.all(good).as_py():
+        return entries
+    odd = pc.indices_nonzero(pc.invert(good))
+    values = column.to_pylist()
+    for at in odd.to_pylist():
+        values[at] = parse(values[at])
+    return entries.set_column(entries.schema.get_field_index(name), name, pa.array(values, pa.string()))
+
+
+def _arxiv_of(text: str) -> str | None:
+    found = parse_arxiv_id(text)
+    return found[0] if found and found[1] is None else None
+
+
+def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
+    """Which rows text.clean and decide would leave as they are."""
+    title, abstract = _whole(entries["title"]), _whole(entries["abstract"])
+    good = pc.invert(pc.match_substring_regex(title, _ODD_LINE))
+    good = pc.and_(good, pc.invert(pc.match_substring_regex(abstract, _ODD_TEXT)))
+    good = pc.and_(good, pc.less_equal(pc.binary_length(title), limits.title_bytes_max))
+    good = pc.and_(good, pc.less_equal(pc.binary_length(abstract), limits.abstract_bytes_max))
+    for name in ("url", "pdf_url", "code_url", "project_url", "license_url"):
+        good = pc.and_(good, pc.fill_null(pc.match_substring_regex(_whole(entries[name]), _PLAIN_URL), True))
+    for name in ("entry_id", "journal_ref"):
+        good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring_regex(_whole(entries[name]), _ODD_LINE), False)))
+    for name in ("openreview_id", "pmid"):
+        good = pc.and_(good, pc.is_null(_whole(entries[name])))  # rare in bulk, and not worth a second parser
+    for name in ("authors", "categories"):
+        good = pc.and_(good, _tidy_lists(_whole(entries[name])))
+    return good
+
+
+def _tidy_lists(lists: pa.Array) -> pa.Array:
+    bad = pc.fill_null(pc.match_substring_regex(lists.flatten(), _ODD_LINE), True)
+    rows = pc.unique(pc.list_parent_indices(lists).filter(bad))
+    return pc.invert(pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=rows.cast(pa.int64())))
+
+
+def _aliases(facts: pa.Table) -> pa.Array:
+    """ids and the title's alias in one list; the order is that of sorted()."""
+    ids, titles = _whole(facts["ids"]), _whole(facts["title_alias"])
+    one = pa.ListArray.from_arrays(_offsets(titles), titles.drop_null())
+    joined = pc.binary_join_element_wise(
+        pc.binary_join(ids, "\x1f"), pc.binary_join(one, "\x1f"), "\x1f", null_handling="skip"
+    )
+    trimmed = pc.utf8_rtrim(joined, "\x1f")
+    return pc.split_pattern(trimmed, "\x1f").cast(WORDS)
+
+
+def _offsets(values: pa.Array) -> pa.Array:
+    present = pc.cast(pc.is_valid(values), pa.int32())
+    return pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(present).cast(pa.int32())])
+
+
+def _sightings(entries: pa.Table, source: str, now: datetime) -> pa.Array:
+    count = entries.num_rows
+    values = {
+        "source": _same(source, pa.string(), count),
+        "seen_at": _same(_naive(now), _TIME, count),
+        "announcements": _lists([], count),
+    }
+    arrays = [values[f.name] if f.name in values else _whole(entries[f.name]) for f in SIGHTING]
+    structs = pa.StructArray.from_arrays(arrays, fields=list(SIGHTING))
+    return pa.ListArray.from_arrays(pa.array(range(count + 1), pa.int32()), structs)
+
+
+def _same(value: object, kind: pa.DataType, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), count)
+
+
+def _lists(values: list[str], count: int) -> pa.Array:
+    offsets = pa.array(range(0, len(values) * count + 1, len(values)) if values else [0] * (count + 1), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(values * count, pa.string()))
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _entry_value(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC)
+    return tuple(value) if isinstance(value, list) else value

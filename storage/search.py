@@ -1,0 +1,268 @@
+"""Full-text search: a tantivy index in `home/archive/search/`, made from the archive and remade at will.
+
+`current.json` names the folder of the index in use and says who wrote it; a rebuild fills a folder of its own and then
+changes the name. How far the index has come (`seq`) is a document of the index, committed together with the papers:
+killed at any point, it is as before, and the next update repeats the work.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+import tantivy
+
+from storage.errors import ArchiveCorrupt, ArchiveError, PaperwireError
+from storage.locks import exclusive
+from storage.query_terms import fold
+from storage.search_files import (
+    BUSY,
+    TANTIVY_VERSION,
+    Opened,
+    Stamp,
+    begin_index,
+    damaged_file,
+    forget,
+    open_index,
+    read_stamp,
+    sweep,
+    told,
+    use,
+)
+from storage.search_query import MARK, WITHDRAWN, index_query, term
+from storage.search_text import BREAK, names, singular, words
+
+FORMAT = 1  # of the schema and the words in it: whoever changes either raises it, and indexes are made anew
+FIND_MAX = 10_000
+_MARK_ID = "@mark"  # the paper_id of the document that carries `seq`
+_ROWS_MAX = 2_000  # rows held as Python objects at a time
+# What tantivy holds before it writes a segment; 15 MB a thread is its least. Larger segments are merged less often.
+_UPDATE_HEAP_BYTES, _REBUILD_HEAP_BYTES = 64_000_000, 384_000_000
+_TEXTS, _WORDS = ("paper_id", "title", "abstract"), ("authors", "categories")
+
+Progress = Callable[[int], None]
+_Row = dict[str, Any]
+_Answer = TypeVar("_Answer")
+
+
+class Hit(NamedTuple):
+    """A paper that answers. `score` is BM25, comparable within one answer; 0 where the newest were asked for."""
+
+    paper_id: str
+    score: float
+
+
+class Search:
+    """The search index of one archive, for any number of threads and processes; one of them writes at a time."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "archive" / "search"
+        self._guard = threading.Lock()
+        self._cached: Opened | None = None
+
+    def find(self, text: str, *, limit: int = 50, newest_first: bool = False) -> list[Hit]:
+        """Return the papers that answer `text`, best first or newest first. Sees every update that was committed.
+
+        The language is that of docs/queries.md as far as it is about text and categories. At most `limit` (1 to
+        10,000). Raises QueryError; ArchiveError where there is no index, ArchiveCorrupt where it is damaged.
+        """
+        query, most = index_query(text), max(1, min(limit, FIND_MAX))
+
+        def ask(searcher: tantivy.Searcher) -> list[Hit]:
+            order = "new_at" if newest_first else None
+            found = searcher.search(query, most, count=False, order_by_field=order).hits
+            ids = [str(searcher.doc(address).get_first("paper_id")) for _, address in found]
+            scores = [0.0 if newest_first else float(score) for score, _ in found]
+            return [Hit(paper_id, score) for paper_id, score in zip(ids, scores, strict=True)]
+
+        hits = self._asked(ask)
+        if hits is None:
+            raise ArchiveError("there is no search index that this version can read; rebuild it")
+        return hits
+
+    def indexed_seq(self) -> int:
+        """Return the commit up to which papers are indexed, or 0 where all must be given anew. Raises ArchiveCorrupt.
+
+        0 is also said of an index that another version wrote and this one cannot use.
+        """
+        return self._asked(_seq) or 0
+
+    def papers(self) -> int:
+        """Return how many papers are indexed. Raises ArchiveCorrupt."""
+        return self._asked(lambda searcher: int(searcher.num_docs) - 1) or 0
+
+    def update(self, rows: pa.Table, *, seq: int) -> None:
+        """Index every paper that changed after `indexed_seq()` up to commit `seq`, as it stands now; in one commit.
+
+        Columns: paper_id, title, abstract, authors, categories, and, absent or null where not known, withdrawn, new_at
+        and merged_into (such a paper is removed). Nothing happens where the index has come as far already, so that who
+        comes late brings no older state back. Raises ArchiveError where another process writes, ArchiveFull,
+        ArchiveCorrupt; the index is then as it was.
+        """
+        with self._writing():
+            opened = self._current()
+            if opened is None:
+                self._fill([rows], seq=seq, heap_bytes=_UPDATE_HEAP_BYTES, progress=None)
+                return
+            if seq <= _seq(opened.searcher()):
+                return
+            if opened.stamp.tantivy != TANTIVY_VERSION:  # from here on the older one may not read it
+                use(self.folder, replace(opened.stamp, tantivy=TANTIVY_VERSION))
+            with _writer(opened.index, _UPDATE_HEAP_BYTES) as writer:
+                _add(writer, rows, renew=True)
+                _mark(writer, seq)
+
+    def rebuild(self, batches: Iterable[pa.Table], *, seq: int, progress: Progress | None = None) -> int:
+        """Index all papers as they stand at commit `seq`, each in one row; return how many.
+
+        Columns are those of `update`. The index that was there answers until the new one is whole. `progress` is told
+        the papers so far after each batch. Raises ArchiveError where another process writes, ArchiveFull.
+        """
+        with self._writing():
+            return self._fill(batches, seq=seq, heap_bytes=_REBUILD_HEAP_BYTES, progress=progress)
+
+    def check(self) -> None:
+        """Read every byte of the index and compare checksums. Raises ArchiveCorrupt that names the file."""
+        while opened := self._current():
+            damaged = damaged_file(opened.folder)
+            if damaged is None:
+                return
+            if read_stamp(self.folder) == opened.stamp:  # else a rebuild has put another in its place meanwhile
+                raise ArchiveCorrupt(f"the search index is damaged ({damaged}); rebuild it")
+
+    def drop(self) -> None:
+        """Remove the index, damaged or not. Raises ArchiveError where another process writes."""
+        with self._writing():
+            forget(self.folder)
+
+    def _asked(self, ask: Callable[[tantivy.Searcher], _Answer]) -> _Answer | None:
+        """Return what the index in use answers; None where there is none that can be used."""
+        while True:
+            stamp = read_stamp(self.folder)
+            try:
+                opened = self._current(stamp)
+                with told():
+                    return ask(opened.searcher()) if opened else None
+            except ArchiveCorrupt:
+                if read_stamp(self.folder) == stamp:
+                    raise  # else a rebuild has put another in its place meanwhile
+
+    def _current(self, stamp: Stamp | None = None) -> Opened | None:
+        stamp = stamp or read_stamp(self.folder)
+        if stamp is None or stamp.format != FORMAT:
+            return None
+        with self._guard:
+            if self._cached is None or self._cached.stamp != stamp:
+                self._cached = open_index(self.folder, stamp)
+            return self._cached
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the one writer; flock(2) lets go of a killed one. What it left is swept away."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.folder / "writer.lock", what=BUSY, wait=False))
+            except PaperwireError as error:
+                raise ArchiveError(str(error)) from error
+            with suppress(ArchiveCorrupt):
+                sweep(self.folder, read_stamp(self.folder))
+            yield
+
+    def _fill(self, batches: Iterable[pa.Table], *, seq: int, heap_bytes: int, progress: Progress | None) -> int:
+        """Make an index of its own from `batches`, then put it in the place of the one in use."""
+        opened, papers = begin_index(self.folder, FORMAT), 0
+        with _writer(opened.index, heap_bytes) as writer:
+            for batch in batches:
+                papers += _add(writer, batch, renew=False)
+                if progress:
+                    progress(papers)
+            _mark(writer, seq)
+        use(self.folder, opened.stamp)
+        sweep(self.folder, opened.stamp)
+        return papers
+
+
+@contextmanager
+def _writer(index: tantivy.Index, heap_bytes: int) -> Iterator[tantivy.IndexWriter]:
+    """Give a writer; at the end all it was given is committed, or nothing, and its merges are done."""
+    with told():
+        # One thread keeps segments few; the texts are prepared on another core meanwhile.
+        writer = index.writer(heap_bytes, 1)
+    try:
+        yield writer
+        with told():
+            writer.commit()
+    except BaseException:
+        with suppress(ValueError, RuntimeError):
+            writer.rollback()
+        raise
+    finally:
+        with suppress(ValueError, RuntimeError):  # a merge that failed is tried again by the next writer
+            writer.wait_merging_threads()
+
+
+def _add(writer: tantivy.IndexWriter, rows: pa.Table, *, renew: bool) -> int:
+    """Add the rows, each in the place of what was there if `renew`; return how many papers were added."""
+    added = 0
+    for start in range(0, rows.num_rows, _ROWS_MAX):
+        chunk = _plain_rows(rows.slice(start, _ROWS_MAX))
+        documents = [_document(row) for row in chunk if row["merged_into"] is None]
+        with told():
+            for row in chunk if renew else ():
+                writer.delete_documents_by_term("paper_id", row["paper_id"])
+            for document in documents:
+                writer.add_document(document)
+        added += len(documents)
+    return added
+
+
+def _mark(writer: tantivy.IndexWriter, seq: int) -> None:
+    """Record how far the index has come."""
+    with told():
+        writer.delete_documents_by_term("paper_id", _MARK_ID)
+        writer.add_document(tantivy.Document(paper_id=_MARK_ID, flag=MARK, seq=seq))
+
+
+def _seq(searcher: tantivy.Searcher) -> int:
+    found = searcher.search(term("flag", MARK), 1, count=False).hits
+    return int(str(searcher.doc(found[0][1]).get_first("seq"))) if found else 0
+
+
+def _plain_rows(rows: pa.Table) -> list[_Row]:
+    """Return the rows with all columns that the index reads; `new_at` as seconds."""
+    columns = {name: rows.column(name) for name in (*_TEXTS, *_WORDS)}
+    for name in ("withdrawn", "merged_into"):
+        columns[name] = rows.column(name) if name in rows.column_names else pa.nulls(rows.num_rows)
+    if "new_at" in rows.column_names:
+        columns["new_at"] = rows.column("new_at").cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    else:
+        columns["new_at"] = pa.nulls(rows.num_rows)
+    return list(pa.table(columns).to_pylist())
+
+
+def _document(row: _Row) -> tantivy.Document:
+    title, abstract = words(row["title"]), words(row["abstract"] or "")
+    people = names(BREAK.join(row["authors"] or ()))
+    signed = singular(people)
+    outside = {*title, *signed}.difference(abstract)
+    whole, categories = " ".join(title), {fold(name) for name in row["categories"] or ()}
+    # The title twice: what it says weighs more.
+    text = f" {BREAK} ".join((whole, whole, " ".join(abstract), " ".join(signed)))
+    archives = {f"{name.split('.')[0]}." for name in categories if "." in name}
+    document = tantivy.Document(
+        paper_id=row["paper_id"],
+        text=text,
+        title=whole,
+        author=" ".join(people),
+        outside=" ".join(outside),
+        category=[*categories, *archives],
+        flag=[WITHDRAWN] if row["withdrawn"] else [],
+    )
+    if row["new_at"] is not None:
+        document.add_integer("new_at", row["new_at"])
+    return document

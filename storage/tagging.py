@@ -1,0 +1,148 @@
+"""Which paper belongs to which topic, and why. Kept as it changes in the index, and from time to time in one file.
+
+Papers are tagged that readers were told of: announced, revised or on a curated list. A backfill is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage import tables
+from storage.durable import committed
+from storage.index import FileRow
+from storage.query import WORDS_SQL, parse_query
+from storage.rows import paper_of
+from storage.survey import CONFIG
+from storage.tables import read_rows, stamp_of
+from storage.views import TOPIC_SCHEMA
+
+if TYPE_CHECKING:
+    from storage.archive import Archive
+    from storage.settings import Topic
+
+_RECENT_MAX = 50_000  # papers tagged since the file was written, before it is written again
+_TOLD = ("announced_at", "revised_at", "trending_on")
+_Tag = tuple[str, str, str]  # paper_id, topic, reason
+
+
+def tag_new_papers(archive: Archive, topics: Sequence[Topic], *, now: datetime) -> None:
+    """Tag every paper that changed since the last tagging; all of them where the topics themselves changed.
+
+    Within the caller's transaction.
+    """
+    index, latest = archive.index, archive.index.latest_seq()
+    key = hashlib.sha256("\x1f".join(f"{t.slug} {t.query}" for t in topics).encode()).hexdigest()
+    after = int(index.get_meta("tagged_seq", "0")) if index.get_meta("tagged_topics") == key else 0
+    if not after:
+        _forget_all(archive, now=now)
+    for table in _told_since(archive, after):
+        _tag(archive, topics, table, now=now, known=bool(after))
+        if len(index.retagged()) > _RECENT_MAX:
+            _write_file(archive, now=now)
+    index.set_meta("tagged_seq", str(latest))
+    index.set_meta("tagged_topics", key)
+
+
+def _told_since(archive: Archive, after: int) -> Iterator[pa.Table]:
+    """Current rows of commits after `after` that readers were told of, oldest commit first."""
+    stale = {(paper_id, seq) for paper_id, seq, _ in archive.index.stale_rows()}
+    for file in sorted(archive.index.files("log", "papers"), key=lambda f: f.lo):
+        if file.hi <= after:
+            continue
+        for table in read_rows(archive.path(file), after=after, footer=file.footer):
+            told = pc.or_(pc.or_(*(pc.is_valid(table[name]) for name in _TOLD[:2])), pc.is_valid(table[_TOLD[2]]))
+            keys = zip(table["paper_id"].to_pylist(), table["seq"].to_pylist(), strict=True)
+            fresh = pa.array([seq > after and (paper_id, seq) not in stale for paper_id, seq in keys], pa.bool_())
+            kept = table.filter(pc.and_(told, fresh))
+            if kept.num_rows:
+                yield kept
+
+
+def _tag(archive: Archive, topics: Sequence[Topic], table: pa.Table, *, now: datetime, known: bool) -> None:
+    index, paper_ids = archive.index, table["paper_id"].to_pylist()
+    tags = tags_of(table, topics, now)
+    touched = {topic for _, topic, _ in tags} | (_topics_before(archive, paper_ids) if known else set())
+    index.replace_tags(paper_ids, tags)
+    index.touch_topics(sorted(touched), seq=int(pc.max(table["seq"]).as_py()))
+
+
+def tags_of(table: pa.Table, topics: Sequence[Topic], now: datetime) -> list[_Tag]:
+    """The (paper_id, topic, reason) rows of a table of current rows."""
+    live = table.filter(pc.is_null(table["merged_into"]))
+    with duckdb.connect(config=CONFIG) as connection:
+        connection.register("papers", live)
+        connection.execute("CREATE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR, reason VARCHAR)")
+        connection.execute(f"CREATE TABLE words AS {WORDS_SQL}")
+        found = {topic.slug: _answers(connection, topic, now) for topic in topics}
+    wanted = sorted({paper_id for ids in found.values() for paper_id in ids})
+    rows = live.filter(pc.is_in(live["paper_id"], value_set=pa.array(wanted, pa.string()))).to_pylist()
+    papers = {row["paper_id"]: paper_of(row) for row in rows}
+    return [
+        (p, topic.slug, ", ".join(query.reasons(papers[p], now)) or topic.title)
+        for topic in topics
+        for query in [parse_query(topic.query)]
+        for p in found[topic.slug]
+    ]
+
+
+def _answers(connection: duckdb.DuckDBPyConnection, topic: Topic, now: datetime) -> list[str]:
+    condition = parse_query(topic.query).sql(now)
+    rows = connection.execute(f"SELECT paper_id FROM words WHERE {condition.where}", list(condition.params)).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def _topics_before(archive: Archive, paper_ids: Sequence[str]) -> set[str]:
+    """The topics these papers had until now."""
+    wanted = set(paper_ids)
+    found = {topic for paper_id, topic, _ in archive.index.recent_tags() if paper_id in wanted}
+    asked = pa.array(sorted(wanted - set(archive.index.retagged())), pa.string())
+    for file in archive.index.files("topics")[:1]:
+        for table in read_rows(archive.path(file), footer=file.footer):
+            found |= set(table["topic"].filter(pc.is_in(table["paper_id"], value_set=asked)).to_pylist())
+    return found
+
+
+def _write_file(archive: Archive, *, now: datetime) -> None:
+    """Put all tags into one new file of topics; the old one is retired."""
+    index, before = archive.index, archive.index.files("topics")[:1]
+    gone = pa.array(index.retagged(), pa.string())
+    recent = sorted(index.recent_tags())
+    seq = int(max((f.hi for f in index.files("topics", retired=True)), default=0)) + 1
+    seq = max(seq, *(f.hi + 1 for f in before)) if before else seq
+    final = archive.folder / "topics" / f"{seq:012d}.parquet"
+    final.parent.mkdir(exist_ok=True)
+    final.unlink(missing_ok=True)  # of a pass that was killed before it told the index
+    with committed(final) as temporary:
+        with tables.writer(temporary, TOPIC_SCHEMA) as writer:
+            for file in before:
+                for table in read_rows(archive.path(file), footer=file.footer):
+                    writer.write_table(table.filter(pc.invert(pc.is_in(table["paper_id"], value_set=gone))))
+            columns = [list(column) for column in zip(*recent, strict=True)] if recent else [[], [], []]
+            writer.write_table(pa.table([pa.array(c, pa.string()) for c in columns], schema=TOPIC_SCHEMA))
+        stamp = stamp_of(temporary)
+    index.retire([f.name for f in before], now=now)
+    index.add_file(
+        FileRow(
+            name=f"topics/{final.name}",
+            kind="topics",
+            lo=0,
+            hi=seq,
+            rows=stamp.rows,
+            size_bytes=stamp.size_bytes,
+            sha256=stamp.sha256,
+            footer=stamp.footer,
+        )
+    )
+    index.forget_tags()
+
+
+def _forget_all(archive: Archive, *, now: datetime) -> None:
+    archive.index.retire([f.name for f in archive.index.files("topics")], now=now)
+    archive.index.forget_tags()

@@ -1,0 +1,164 @@
+"""What a child process can be told to do with an archive. Each takes its home and a way to acknowledge steps."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flows.decide import decide
+from storage.archive import Archive
+from storage.catalog import Catalog, refresh_catalog
+from storage.model import Commit
+from storage.settings import Settings, Topic
+from storage.verify import verify
+from tests.builders import NOW
+from tests.crash.checking import check, check_mixed
+from tests.crash.reading import wrong_answers
+from tests.crash.world import Batch, World
+
+Acknowledge = Callable[[int], None]
+LATER = timedelta(days=400)  # after every step; what is retired by then may be deleted
+
+
+def append(archive: Archive, batch: Batch) -> Commit:
+    """Commit one batch of a world."""
+    return archive.append(batch.entries, source=batch.source, batch_id=batch.batch_id, now=batch.now, decide=decide)
+
+
+def publish_catalog(archive: Archive) -> None:
+    """Bring papers.duckdb up to date, with one topic."""
+    topics = (Topic(slug="learning", title="Learning", query="title:learning"),)
+    refresh_catalog(archive, Settings(home=archive.home, topic=topics), topics, now=NOW + LATER)
+
+
+def ingest(
+    home: Path,
+    acknowledge: Acknowledge,
+    *,
+    first: int,
+    until: int | None,
+    stream: int = 0,
+    publish: bool = False,
+    compact_every: int = 0,
+) -> None:
+    """Commit steps [first, until), or on and on, each acknowledged once it is committed."""
+    world = World(stream)
+    with Archive(home) as archive:
+        for step in itertools.count(first) if until is None else range(first, until):
+            append(archive, world.batch(step))
+            acknowledge(step)
+            if publish:
+                publish_catalog(archive)
+            if compact_every and step % compact_every == compact_every - 1:
+                _compact(archive)
+
+
+def publish(home: Path, _: Acknowledge) -> None:
+    """Publish papers.duckdb."""
+    with Archive(home) as archive:
+        publish_catalog(archive)
+
+
+def open_archive(home: Path, _: Acknowledge) -> None:
+    """Open the archive, which takes what the index has not seen."""
+    with Archive(home):
+        pass
+
+
+def rebuild(home: Path, _: Acknowledge) -> None:
+    """Build the index again from the files."""
+    with Archive(home) as archive:
+        archive.rebuild_index()
+
+
+def compact(home: Path, _: Acknowledge, *, full: bool = False) -> None:
+    """Compact, and delete what was retired long enough ago."""
+    with Archive(home) as archive:
+        _compact(archive, full=full)
+
+
+def repair(home: Path, _: Acknowledge) -> None:
+    """Repair what can be repaired."""
+    module("storage.verify").repair(home, now=NOW + LATER)
+
+
+def check_home(home: Path, _: Acknowledge, **arguments: Any) -> dict[str, Any]:
+    """Hold the archive against the world; see checking.check."""
+    return check(home, append=append, publish=publish_catalog, **arguments).as_json()
+
+
+def check_mixed_home(home: Path, _: Acknowledge, *, steps: int, streams: list[int]) -> dict[str, Any]:
+    """Hold an archive that several worlds went into at once against all of them; see checking.check_mixed."""
+    oracles = [World(stream).oracle(steps) for stream in streams]
+    return check_mixed(home, oracles, publish=publish_catalog).as_json()
+
+
+def verify_home(home: Path, _: Acknowledge) -> dict[str, Any]:
+    """Verify; returns the faults."""
+    return {"faults": list(verify(home).faults)}
+
+
+def read_home(home: Path, _: Acknowledge, *, steps: int) -> dict[str, Any]:
+    """Read every paper in every way; returns the wrong answers."""
+    return {"wrong": wrong_answers(home, steps=steps)}
+
+
+def count_in_a_loop(home: Path, _: Acknowledge, *, steps: int, stream: int = 0) -> dict[str, Any]:
+    """Ask papers.duckdb how much there is until it shows `steps` steps; returns how often, and each wrong answer."""
+    world, oracle, known = World(stream), World(stream).oracle(0), {}
+    for step in range(steps + 1):
+        known[step] = (len(oracle.papers), len(oracle.sightings))
+        oracle.take(world.batch(step))
+    wrong: list[str] = []
+    asked = seen = 0
+    while seen < steps:
+        with Catalog(home) as catalog:
+            before, seen = seen, catalog.latest_seq()
+            row = catalog.rows("SELECT (SELECT count(*) FROM papers) AS p, (SELECT count(*) FROM sightings) AS s")[0]
+        asked += 1
+        if (row["p"], row["s"]) != known[seen] or seen < before:
+            wrong.append(f"{row['p']} papers and {row['s']} sightings at {seen} after {before}, not {known[seen]}")
+    return {"asked": asked, "wrong": wrong}
+
+
+@cache
+def has(name: str) -> bool:
+    """Whether the archive can do this: "compact", "repair", "merge", "load"."""
+    homes = {"compact": "storage.compact", "repair": "storage.verify", "load": "storage.bulk"}
+    if name == "merge":
+        return hasattr(Archive, "merge")
+    try:
+        return hasattr(module(homes[name]), name)
+    except ImportError:
+        return False
+
+
+def module(name: str) -> Any:
+    """A module by name."""
+    return importlib.import_module(name)
+
+
+def _compact(archive: Archive, *, full: bool = False) -> None:
+    compacting = module("storage.compact")
+    compacting.compact(archive, now=NOW + LATER, full=full)
+    compacting.delete_retired(archive, now=NOW + 2 * LATER)
+
+
+ALL: dict[str, Callable[..., dict[str, Any] | None]] = {
+    "ingest": ingest,
+    "publish": publish,
+    "open": open_archive,
+    "rebuild": rebuild,
+    "compact": compact,
+    "repair": repair,
+    "check": check_home,
+    "check mixed": check_mixed_home,
+    "verify": verify_home,
+    "read": read_home,
+    "count": count_in_a_loop,
+}

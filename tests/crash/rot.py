@@ -1,0 +1,133 @@
+"""Flipped bits: one at a time, anywhere in the archive's files. `verify` must name it, and no read may believe it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.crash import operations
+from tests.crash.report import Row
+from tests.crash.workers import Outcome, Workers
+
+_STEPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One bit of one file."""
+
+    path: Path  # relative to the home
+    byte: int
+    bit: int
+
+    def apply(self, home: Path) -> None:
+        """Flip it."""
+        with (home / self.path).open("r+b") as file:
+            file.seek(self.byte)
+            value = file.read(1)[0] ^ (1 << self.bit)
+            file.seek(self.byte)
+            file.write(bytes([value]))
+
+    def __str__(self) -> str:
+        return f"{self.path} byte {self.byte} bit {self.bit}"
+
+
+def make_archive(workers: Workers, home: Path) -> None:
+    """An archive with commits, compacted ones where it can, a published papers.duckdb, and no open transaction."""
+    workers.do("ingest", home, first=0, until=_STEPS * 2 // 3, publish=True)
+    if operations.has("compact"):
+        workers.do("compact", home)
+    workers.do("ingest", home, first=_STEPS * 2 // 3, until=_STEPS, publish=True)
+    with contextlib.closing(sqlite3.connect(home / "archive" / "index.sqlite")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def flip_bits(workers: Workers, folder: Path, *, flips: int, index: bool, seed: int = 1) -> Row:
+    """Flip bits of the index, or of all other files of the archive; each one that nobody saw is a fault."""
+    home, kept = folder / "home", folder / "kept"
+    folder.mkdir(parents=True, exist_ok=True)
+    make_archive(workers, home)
+    home.rename(kept)
+    row = Row(f"flipped bits in {'the index' if index else 'segments and manifests'}")
+    chance, free = random.Random(seed), 0  # noqa: S311 - reproducible
+    for flip in choose(kept, chance, flips, index=index):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(kept, home)
+        flip.apply(home)
+        row.points += 1
+        served = workers.run("read", home, steps=_STEPS)  # first: verify opens the archive and may mend it
+        row.take(str(flip), {"faults": served.result.get("wrong", [])}, _broken(served))
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        flip.apply(home)
+        verified = workers.run("verify", home)
+        if _broken(verified):
+            row.take(str(flip), {}, _broken(verified))
+        elif verified.error or verified.result["faults"]:
+            row.killed += 1
+        elif flip.path.suffix == ".sqlite" and same_tables(kept / flip.path, home / flip.path):
+            free += 1
+        else:
+            row.take(str(flip), {"faults": [f"verify saw nothing{_changed(kept / flip.path, home / flip.path)}"]})
+    row.note = f"{free} more fell on bytes of the index that hold nothing" if free else ""
+    return row.done()
+
+
+def choose(home: Path, chance: random.Random, count: int, *, index: bool) -> list[Flip]:
+    """Bits to flip, spread over the files by size."""
+    files = [path for path in sorted((home / "archive").rglob("*")) if path.suffix in (".sqlite", ".parquet", ".gz")]
+    files = [path for path in files if (path.suffix == ".sqlite") == index]
+    sizes = [path.stat().st_size for path in files]
+    return [
+        Flip(path.relative_to(home), chance.randrange(path.stat().st_size), chance.randrange(8))
+        for path in chance.choices(files, sizes, k=count)
+    ]
+
+
+def same_tables(before: Path, after: Path) -> bool:
+    """Whether two SQLite files hold the same rows in sound structures: the flip fell on bytes that hold nothing."""
+    try:
+        sound = all(_rows(path, "PRAGMA integrity_check") == [("ok",)] for path in (before, after))
+        return sound and _differing(before, after) == []
+    except sqlite3.Error:
+        return False
+
+
+def _changed(before: Path, after: Path) -> str:
+    """Which tables a flip has changed, for the report."""
+    if before.suffix != ".sqlite":
+        return ""
+    try:
+        return f"; changed: {', '.join(_differing(before, after)) or 'only the structure'}"
+    except sqlite3.Error as error:
+        return f"; {error}"
+
+
+def _differing(before: Path, after: Path) -> list[str]:
+    """The tables and settings in which two SQLite files differ."""
+    things = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    names = [str(row[1]) for row in _rows(before, things) if row[0] == "table"]
+    asked: Sequence[tuple[str, str]] = [
+        ("the schema", things),
+        *((f"PRAGMA {p}", f"PRAGMA {p}") for p in ("user_version", "application_id", "encoding", "journal_mode")),
+        *((name, f'SELECT * FROM "{name}"') for name in names),
+    ]
+    return [name for name, sql in asked if _rows(before, sql) != _rows(after, sql)]
+
+
+def _rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    # Strict about text: a flip that makes it no UTF-8 is an error, not a replacement character.
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def _broken(outcome: Outcome) -> str:
+    """What is wrong with how a read or verify ended, or ''."""
+    if outcome.status and not outcome.traceback:
+        return f"it died with status {outcome.status}"
+    return outcome.traceback

@@ -1,0 +1,115 @@
+"""An operation and how the archive stands before it, to be played again and again with something going wrong."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.crash import operations
+from tests.crash.workers import Outcome, Running, Workers
+
+_STEPS = 8  # committed before the operation under test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """An operation, and how the archive stands before it."""
+
+    name: str
+    operation: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    steps: int = _STEPS  # committed before
+    brings: int = 0  # steps the operation commits
+    needs: str = ""  # what the archive must be able to do
+    fails: bool = False  # whether its calls are made to fail, too
+    prepare: Callable[[Workers, Path], None] | None = None
+
+    def make(self, workers: Workers, home: Path) -> None:
+        """Make the archive as it stands before the operation."""
+        if self.steps:
+            workers.do("ingest", home, first=0, until=self.steps, publish=True)
+        else:
+            home.mkdir()
+        if self.prepare:
+            self.prepare(workers, home)
+
+
+def _commit(steps: int = _STEPS, **arguments: Any) -> dict[str, Any]:
+    return {"first": steps, "until": steps + 1} | arguments
+
+
+def _unseen_segment(workers: Workers, home: Path) -> None:
+    """A commit whose writer died between the link and the index."""
+    index = home / "archive" / "index.sqlite"
+    before = index.read_bytes()
+    workers.do("ingest", home, **_commit())
+    index.write_bytes(before)
+
+
+def _damaged(workers: Workers, home: Path) -> None:
+    """No index, and a papers.duckdb cut short."""
+    for path in (home / "archive").glob("index.sqlite*"):
+        path.unlink()
+    (home / "papers.duckdb").write_bytes(b"cut short")
+
+
+SCENES = (
+    Scene(name="the first commit", operation="ingest", arguments=_commit(0), steps=0, brings=1),
+    Scene(name="a commit", operation="ingest", arguments=_commit(), brings=1),
+    Scene(name="a commit, published", operation="ingest", arguments=_commit(publish=True), brings=1, fails=True),
+    Scene(name="taking an unseen segment", operation="open", prepare=_unseen_segment, brings=1),
+    Scene(name="building the index again", operation="rebuild"),
+    Scene(name="a compaction", operation="compact", steps=24, needs="compact", fails=True),
+    Scene(name="a full compaction", operation="compact", arguments={"full": True}, steps=24, needs="compact"),
+    Scene(name="a repair", operation="repair", needs="repair", prepare=_damaged),
+)
+
+
+def scenes() -> list[Scene]:
+    """The scenes this archive can play."""
+    return [scene for scene in SCENES if not scene.needs or operations.has(scene.needs)]
+
+
+@dataclass(slots=True)
+class Stage:
+    """The scene's archive, put back as it was before each trial. Its path stays the same: papers.duckdb names files."""
+
+    workers: Workers
+    folder: Path
+    scene: Scene
+    home: Path = field(init=False)
+    kept: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.home, self.kept = self.folder / "home", self.folder / "kept"
+        self.scene.make(self.workers, self.home)
+        self.home.rename(self.kept)
+
+    def start(self) -> Running:
+        """The operation on a fresh copy, ready to go."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.copytree(self.kept, self.home)
+        return self.start_here()
+
+    def start_here(self) -> Running:
+        """The operation on whatever lies there, ready to go."""
+        return self.workers.start(self.scene.operation, self.home, **self.scene.arguments)
+
+    def check(self, acknowledged: int) -> dict[str, Any]:
+        """Check it after a trial that acknowledged so many steps."""
+        steps = self.scene.steps
+        return checked(
+            self.workers.run("check", self.home, acknowledged=steps + acknowledged, until=steps + self.scene.brings + 1)
+        )
+
+
+def checked(outcome: Outcome) -> dict[str, Any]:
+    """What a check has found; an archive that cannot even be checked is a fault."""
+    if outcome.result:
+        return outcome.result
+    broken = outcome.error or outcome.traceback.strip().splitlines()[-1:] or f"status {outcome.status}"
+    return {"faults": [f"the archive cannot be checked: {broken}"]}
