@@ -3,6 +3,7 @@
 #   make demo       a week of real papers, replayed locally; ARGS=--once ends by itself
 #   make run        the same on the live sources of deploy/paperwire.toml
 #   make test       everything CI runs
+#   make crash      every kill, power cut, failing call and flipped bit of the archive; ARGS="--share ci kills"
 #   make lint       format, types, imports
 
 UV_VERSION = 0.13.9
@@ -12,7 +13,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_NO_PROGRESS = 1
 
 .DEFAULT_GOAL := $(TOOL)
-.PHONY: demo run test lint bench clean
+.PHONY: demo run test lint crash bench clean
 
 .venv/bin/uv:
 	@deploy/make-venv .venv "$(UV_VERSION)" $(PYTHON)
@@ -42,6 +43,9 @@ lint: .venv/.dev
 test: export PAPERWIRE_MAKE_TEST = 1
 test: lint
 	@.venv/bin/pytest -q -n 2 --dist loadfile --durations 10 $(ARGS)
+
+crash: .venv/.dev
+	@.venv/bin/python -m tests.crash $(ARGS)
 
 bench: .venv/.dev
 	@for name in parsing query readable; do echo "== $$name"; .venv/bin/python -m bench.$$name || exit 1; done

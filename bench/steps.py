@@ -66,8 +66,8 @@ def measured() -> Iterator[Cost]:
 
 def cpu_seconds() -> float:
     """CPU seconds of this process and its ended children so far."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def peak_bytes() -> int:

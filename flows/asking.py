@@ -18,6 +18,7 @@ from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
 from storage.fetchlog import FetchLog, Gap, Reject, SourceState
 from storage.ledger import Ledger
 from storage.model import Paper
+from storage.snapshots import AsOf, open_snapshot
 from storage.topics import shipped_topics
 
 if TYPE_CHECKING:
@@ -99,15 +100,17 @@ def preview_query(home: Path, query: str, *, days: int, now: datetime) -> Previe
     return Preview(query=query, days=per_day, total=len(papers), sample=sample)
 
 
-def run_sql(home: Path, query: str, *, rows_max: int | None = None) -> list[dict[str, Any]]:
+def run_sql(home: Path, query: str, *, rows_max: int | None = None, as_of: AsOf | None = None) -> list[dict[str, Any]]:
     """Run SQL over papers.duckdb, read-only; two columns of one name become `name` and `name_1`.
 
-    Reads at most `rows_max` rows, all of them where that is None.
+    Reads at most `rows_max` rows, all of them where that is None. The archive is as it stood at a moment or commit
+    where `as_of` names one.
 
-    Raises SqlError with DuckDB's own words, ArchiveCorrupt where it cannot read what lies there.
+    Raises SqlError with DuckDB's own words, ConfigError where the archive held nothing then, ArchiveCorrupt where it
+    cannot read what lies there.
     """
     require_archive(home)
-    with Catalog(home) as catalog:
+    with Catalog(home) if as_of is None else open_snapshot(home, as_of) as catalog:
         try:
             names, found = _interruptible(catalog.connection, query, rows_max)
         except _BAD_FILES as error:
@@ -131,7 +134,7 @@ def status_of(settings: Settings, *, now: datetime) -> Status:
             home=settings.home,
             papers=index.papers_count(),
             segments=len(segments),
-            archive_bytes=sum(s.size_bytes for s in segments),
+            archive_bytes=sum(f.size_bytes for f in index.files()),
             committed_at=segments[-1].committed_at if segments else None,
             unpublished_segments=index.latest_seq() - int(index.get_meta("published_seq", "0")),
             pending_events=len(index.pending_events()),

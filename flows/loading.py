@@ -8,8 +8,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -91,9 +92,11 @@ class Feed:
         for table, share in _parquet_tables(path) if path in self._rows else _json_tables(path):
             try:
                 yield _typed(table)
-            except (pa.ArrowException, ValueError) as error:
-                first = f"{rows + 1:,} to {rows + table.num_rows:,}"
-                raise LoadError(f"{path}: entries {first}: {_one_line(error)}") from error
+            except pa.ArrowInvalid as error:
+                if path not in self._rows:
+                    _blame(path, rows, error)
+                place = f"among entries {rows + 1:,} to {rows + table.num_rows:,}"
+                raise LoadError(f"{path}, {place}: {_one_line(error)}") from error
             rows += table.num_rows
             self._read[path] = (rows, share)
 
@@ -185,16 +188,31 @@ def _fault_of_field(name: str, value: Any) -> str | None:
     if kind == WORDS:
         good = value is None or (isinstance(value, list) and all(v is None or isinstance(v, str) for v in value))
         wanted = "a list of texts"
+    elif kind in (_TIME, pa.date32()):
+        good, wanted = value is None or _is_moment(value, kind), f"a {'time' if kind == _TIME else 'date'} in ISO 8601"
     elif kind == pa.int32():
         good = value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31)
         wanted = "a whole number"
     return None if good else f"{name} must be {wanted}, not {json.dumps(value)[:40]}"
 
 
+def _is_moment(value: object, kind: pa.DataType) -> bool:
+    try:
+        (datetime if kind == _TIME else date).fromisoformat(str(value))
+    except ValueError:
+        return False
+    return True
+
+
 def _typed(table: pa.Table) -> pa.Table:
     """The columns of an entry in their types, those that are not there left out."""
-    columns: Mapping[str, pa.Array] = {n: _column(table[n], _TYPES[n]) for n in COLUMNS if n in table.column_names}
-    return pa.table(dict(columns))
+    columns: dict[str, pa.Array] = {}
+    for name in (n for n in COLUMNS if n in table.column_names):
+        try:
+            columns[name] = _column(table[name], _TYPES[name])
+        except (pa.ArrowException, ValueError) as error:
+            raise pa.ArrowInvalid(f"{name}: {_one_line(error)}") from error
+    return pa.table(columns)
 
 
 def _column(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:

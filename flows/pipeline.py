@@ -21,6 +21,7 @@ from publishers.mail import DeliveryReport, send_due, send_named
 from publishers.site import PublishReport, publish_site
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
+from storage.compact import compact_if_due, delete_retired
 from storage.errors import ArchiveError, ConfigError, FetchError, SourceError
 from storage.fetchlog import FetchLog, FetchRow, SourceState
 from storage.ledger import Ledger
@@ -31,6 +32,7 @@ from storage.topics import shipped_topics
 
 _GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
 _SATURDAY = 5
+_RECORDS_KEPT = timedelta(days=90)  # fetches and refused entries
 _SILENCES_MAX = 2  # requests in a row without any answer, before a source is left alone
 _CLIENT_ERROR = 400  # HTTP statuses from here on
 
@@ -122,6 +124,7 @@ def ingest_source(settings: Settings, name: str, *, now: datetime, tools: Tools 
         commit, error = None, reading.error
         try:
             commit = _append(archive, source, reading.entries, now=now)
+            reading = _compacted(archive, reading, now=now)
             refresh_catalog(archive, settings, topics_of(settings), now=now)
         except ArchiveError as failure:
             error = str(failure)
@@ -161,6 +164,13 @@ def send_edition_named(settings: Settings, edition_id: str, *, now: datetime, dr
         return send_named(edition_id, catalog, ledger, in_force, now=now, dry_run=dry_run)
 
 
+def tidy(settings: Settings, *, now: datetime) -> int:
+    """Delete what was retired a day ago, and forget old fetch records and refusals; returns how many were forgotten."""
+    with Archive(settings.home, limits=settings.limits) as archive:
+        delete_retired(archive, now=now)
+        return FetchLog(archive.index).forget(before=now - _RECORDS_KEPT)
+
+
 def pending_events(settings: Settings) -> tuple[Event, ...]:
     """The outbox: events committed and not yet acknowledged, oldest first."""
     with Archive(settings.home, limits=settings.limits) as archive:
@@ -197,6 +207,7 @@ def run_pass(
     if events:
         acknowledge(settings, [e.event_id for e in events], now=now)
     deliveries = newsletter(settings, now=now)
+    tidy(settings, now=now)
     return PassReport(sources=tuple(reports), publish=published, deliveries=deliveries)
 
 
@@ -292,6 +303,15 @@ def _append(archive: Archive, source: Source, entries: Sequence[Entry], *, now: 
     digest = hashlib.blake2b(repr(entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
     batch_id = f"{source.name}@{now.isoformat()}/{digest}"
     return archive.append(entries, source=source.name, batch_id=batch_id, now=now, decide=decide)
+
+
+def _compacted(archive: Archive, reading: _Reading, *, now: datetime) -> _Reading:
+    """Compact where it is due; that it failed is told with the read, which it cost nothing."""
+    try:
+        compact_if_due(archive, now=now)
+    except ArchiveError as error:
+        return replace(reading, problems=(*reading.problems, f"the archive was not compacted: {error}"))
+    return reading
 
 
 def _gaps(source: Source, before: SourceState | None, batch_on: date | None) -> tuple[date, ...]:

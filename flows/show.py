@@ -25,14 +25,13 @@ from rich.text import Text
 from storage.errors import QueryError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn, Task
 
     from flows.asking import Preview, Status
     from flows.pipeline import PassReport, SourceReport
     from publishers.mail import DeliveryReport
     from storage.fetchlog import SourceState
     from storage.settings import Settings
-    from storage.verify import Verification
 
 
 class _Console(Console):
@@ -58,7 +57,7 @@ _PIECE_CHARACTERS = 10_000
 
 def fail(message: str) -> None:
     """Say on standard error, in one line, what went wrong."""
-    _hang("[bold red]paperwire:[/] ", escape(" ".join(message.splitlines())), _errors)
+    hang("[bold red]paperwire:[/] ", escape(" ".join(message.splitlines())), _errors)
 
 
 def fail_query(error: QueryError) -> None:
@@ -110,9 +109,9 @@ def pass_progress(*, quiet: bool, total: int, names: Sequence[str] = ()) -> Iter
 
 
 @contextmanager
-def bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show one bar; yields the function that moves it."""
-    with _progress(quiet=quiet) as progress:
+def bar(label: str, *, quiet: bool, unit: str = "") -> Iterator[Callable[[int, int | None], None]]:
+    """Show one bar; yields the function that moves it. With a `unit` it says how many a second, and how long still."""
+    with _progress(quiet=quiet, unit=unit) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -120,45 +119,45 @@ def bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def pass_report(report: PassReport, settings: Settings, *, as_json: bool) -> None:
     """Sum up a pass."""
     if as_json:
-        _print_json({"well": report.well} | _object(report))
+        print_json({"well": report.well} | _object(report))
         return
     new, revised = sum(s.new for s in report.sources), sum(s.revised for s in report.sources)
     published = report.publish
-    files = f"{_count(published.files_written, 'file')} written" if published and published.files_written else ""
-    _line(f"[bold]{new}[/] new, [bold]{revised}[/] revised; {files or 'no file changed'}")
-    _line(f"[dim]{escape(str(settings.home / 'site' / 'index.html'))}[/]")
+    files = f"{counted(published.files_written, 'file')} written" if published and published.files_written else ""
+    say(f"[bold]{new}[/] new, [bold]{revised}[/] revised; {files or 'no file changed'}")
+    say(f"[dim]{escape(str(settings.home / 'site' / 'index.html'))}[/]")
     for line in published.left_out if published else ():
-        _line(f"  [yellow]left out:[/] {escape(line)}")
+        say(f"  [yellow]left out:[/] {escape(line)}")
     _say_deliveries(report.deliveries, "sent")
 
 
 def deliveries(reports: Sequence[DeliveryReport], *, dry_run: bool, as_json: bool) -> None:
     """Say what was mailed."""
     if as_json:
-        _print_json(reports)
+        print_json(reports)
         return
     _say_deliveries(reports, "would be sent" if dry_run else "sent")
     if not reports:
-        _line("[dim]nothing is due[/]")
+        say("[dim]nothing is due[/]")
 
 
 def preview(found: Preview, *, as_json: bool) -> None:
     """Show what a query would have delivered."""
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     busiest = max((n for _, n in found.days), default=0) or 1
     for day, count in found.days:
         width = round(_BAR_WIDTH * count / busiest)
         bar = f"[cyan]{'█' * width}[/] " if width else ""
-        _line(f"{day:%a %d %b}  {bar}{count or '[dim]·[/]'}")
-    _line(
-        f"[bold]{found.total}[/] {'paper' if found.total == 1 else 'papers'} in {_count(len(found.days), 'day')}, "
+        say(f"{day:%a %d %b}  {bar}{count or '[dim]·[/]'}")
+    say(
+        f"[bold]{found.total}[/] {'paper' if found.total == 1 else 'papers'} in {counted(len(found.days), 'day')}, "
         f"{found.total / max(len(found.days), 1):.1f} a day"
     )
     width = max((len(paper.paper_id) for paper in found.sample), default=0)
     for paper in found.sample:
-        _hang(f"  [cyan]{escape(paper.paper_id.ljust(width))}[/]  ", escape(paper.title))
+        hang(f"  [cyan]{escape(paper.paper_id.ljust(width))}[/]  ", escape(paper.title))
 
 
 def rows_wanted(*, as_json: bool) -> int | None:
@@ -169,18 +168,18 @@ def rows_wanted(*, as_json: bool) -> int | None:
 def rows(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """Show the rows of a query; in a terminal the first thousand, their cells cut."""
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     shown = found[:_ROWS_MAX] if console.is_terminal else found
     _table(shown)
     if len(found) > len(shown):
-        _line(f"[dim]there are more than {_ROWS_MAX:,} rows; add a LIMIT, or take them all with --json[/]")
+        say(f"[dim]there are more than {_ROWS_MAX:,} rows; add a LIMIT, or take them all with --json[/]")
 
 
 def sources(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """List sources."""
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     _table([_listed_source(row) for row in found], empty="no [[source]] is configured")
 
@@ -188,7 +187,7 @@ def sources(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 def topics(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """List topics; in a terminal a long query is cut."""
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     _table(found, cut="query")
 
@@ -197,74 +196,62 @@ def status(report: Status, *, as_json: bool) -> None:
     """Show how the installation stands."""
     if as_json:
         states = [{"source": name} | (_object(state) if state else {}) for name, state in report.sources]
-        _print_json({"well": report.well} | _object(report) | {"sources": states})
+        print_json({"well": report.well} | _object(report) | {"sources": states})
         return
     committed = f", last commit {report.committed_at:%Y-%m-%d %H:%M} UTC" if report.committed_at else ""
-    size = f"{report.archive_bytes / 1e6:.1f} MB in {_count(report.segments, 'segment')}"
-    _line(f"[bold]{report.papers:,}[/] papers, {size}{committed}")
-    _line(f"[dim]{escape(str(report.home))}[/]")
+    size = f"{report.archive_bytes / 1e6:,.1f} MB in {counted(report.segments, 'commit')}"
+    say(f"[bold]{report.papers:,}[/] papers, {size}{committed}")
+    say(f"[dim]{escape(str(report.home))}[/]")
     width = max((len(name) for name, _ in report.sources), default=0)
     for name, state in report.sources:
         _say_state(name, state, width)
     for gap in report.gaps:
-        _line(f"[red]gap[/] {escape(gap.source)}: the batch of {gap.day} was never read")
+        say(f"[red]gap[/] {escape(gap.source)}: the batch of {gap.day} was never read")
     for reject in report.rejects:
-        _line(f"[yellow]refused[/] {escape(f'{reject.source}: {reject.entry_id}: {reject.reason}')}")
+        say(f"[yellow]refused[/] {escape(f'{reject.source}: {reject.entry_id}: {reject.reason}')}")
     if report.unpublished_segments:
-        _line(f"[yellow]{_count(report.unpublished_segments, 'commit')} not published yet[/] (paperwire run)")
+        say(f"[yellow]{counted(report.unpublished_segments, 'commit')} not published yet[/] (paperwire run)")
     for edition in report.unsent:
-        _line(f"[yellow]not everybody got[/] {escape(edition)} (paperwire send --due)")
+        say(f"[yellow]not everybody got[/] {escape(edition)} (paperwire send --due)")
     if report.editions:
-        _line(f"[dim]newest editions: {escape(', '.join(report.editions[:5]))}[/]")
-
-
-def verification(found: Verification, *, as_json: bool) -> None:
-    """Show what `verify` found."""
-    if as_json:
-        _print_json(found)
-        return
-    for fault in found.faults:
-        _line(f"[bold red]fault[/] {escape(fault)}")
-    faults = _count(len(found.faults), "fault")
-    verdict = f"[bold red]{faults}[/]" if found.faults else "[bold green]all is as committed[/]"
-    _line(f"{_count(found.segments, 'segment')}, {found.papers:,} papers, {found.sightings:,} sightings: {verdict}")
+        say(f"[dim]newest editions: {escape(', '.join(report.editions[:5]))}[/]")
 
 
 def _say_source(report: SourceReport, name_width: int) -> None:
     """One line for a source; what was lost, and what may be worth knowing, below it."""
     name = escape(f"{report.source}:".ljust(name_width + 1))
     if not report.ok:
-        _hang(f"[red]✗[/] {name} ", f"[red]{escape(report.error or '')}[/]")
+        hang(f"[red]✗[/] {name} ", f"[red]{escape(report.error or '')}[/]")
         return
     trouble = [*report.problems, *(f"the batch of {day} was never read" for day in report.gaps)]
     mark = "[yellow]![/]" if trouble or report.rejected else "[green]✓[/]"
     said = [f"{n} {w}" for n, w in ((report.new, "new"), (report.revised, "revised"), (report.other, "other")) if n]
     line = ", ".join(said) or "nothing new"
-    line += f" [dim]of {_count(report.entries, 'entry', 'entries')}[/]" if report.entries else ""
+    line += f" [dim]of {counted(report.entries, 'entry', 'entries')}[/]" if report.entries else ""
     refused = f", [yellow]{report.rejected} refused[/] (paperwire status)" if report.rejected else ""
-    _hang(f"{mark} {name} ", line + refused)
+    hang(f"{mark} {name} ", line + refused)
     for problem in trouble:
-        _hang("    ", f"[yellow]{escape(problem)}[/]")
+        hang("    ", f"[yellow]{escape(problem)}[/]")
     if report.notes:
-        _hang("    ", f"[dim]{escape(_notes(report.notes))}[/]")
+        hang("    ", f"[dim]{escape(_notes(report.notes))}[/]")
 
 
 def _say_state(name: str, state: SourceState | None, name_width: int) -> None:
     """One line for how a source stands."""
     shown = escape(f"{name}:".ljust(name_width + 1))
     if state is None:
-        _line(f"[dim]·[/] {shown} not read yet")
+        say(f"[dim]·[/] {shown} not read yet")
         return
     read = f"read {state.checked_at:%Y-%m-%d %H:%M}"
     if state.error:
         since = f"since {state.failing_since:%Y-%m-%d %H:%M}" if state.failing_since else ""
         last = f"last success {state.succeeded_at:%Y-%m-%d %H:%M}" if state.succeeded_at else "never read so far"
         mark = "[yellow]![/]" if state.succeeded_at == state.checked_at else "[red]✗[/]"
-        _hang(f"{mark} {shown} ", f"[red]{escape(state.error)}[/] ({since}; {last})")
+        hang(f"{mark} {shown} ", f"[red]{escape(state.error)}[/] ({since}; {last})")
         return
     batch = f", batch of {state.batch_on}" if state.batch_on else ""
     notes = f" [dim]({escape(_notes(state.notes))})[/]" if state.notes else ""
-    _hang(f"[green]✓[/] {shown} ", f"well, {read}{batch}{notes}")
+    hang(f"[green]✓[/] {shown} ", f"well, {read}{batch}{notes}")
 
 
 def _say_deliveries(reports: Sequence[DeliveryReport], verb: str) -> None:
@@ -274,18 +261,18 @@ def _say_deliveries(reports: Sequence[DeliveryReport], verb: str) -> None:
     for report in telling[:_EDITIONS_MAX]:
         _say_delivery(report, verb)
     if len(telling) > _EDITIONS_MAX:
-        _line(f"  and {_count(len(telling) - _EDITIONS_MAX, 'edition')} more {verb}")
+        say(f"  and {counted(len(telling) - _EDITIONS_MAX, 'edition')} more {verb}")
     if silent := len(reports) - len(telling):
-        _line(f"  [dim]{_count(silent, 'edition')} with nothing that was not mailed before[/]")
+        say(f"  [dim]{counted(silent, 'edition')} with nothing that was not mailed before[/]")
 
 
 def _say_delivery(report: DeliveryReport, verb: str) -> None:
     parts = [f"{report.sent} {verb}"]
     counts = ((report.deferred, "deferred"), (report.failed, "refused"), (report.skipped, "skipped"))
     parts += [f"{n} {word}" for n, word in counts if n]
-    _line(f"  [cyan]{escape(report.edition_id)}[/] {', '.join(parts)}")
+    say(f"  [cyan]{escape(report.edition_id)}[/] {', '.join(parts)}")
     for reason in report.reasons:
-        _hang("    ", f"[yellow]{escape(reason)}[/]")
+        hang("    ", f"[yellow]{escape(reason)}[/]")
 
 
 def _listed_source(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,16 +292,17 @@ def _notes(notes: Sequence[str]) -> str:
     return "; ".join(notes[:_NOTES_MAX]) + more
 
 
-def _count(number: int, one: str, many: str = "") -> str:
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with what it counts."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def _line(markup: str) -> None:
+def say(markup: str) -> None:
     """Print one line, whole: the terminal breaks it where it has to."""
     console.print(markup, soft_wrap=True)
 
 
-def _hang(prefix: str, markup: str, to: Console = console) -> None:
+def hang(prefix: str, markup: str, to: Console = console) -> None:
     """Print `prefix` and a text; in a terminal what does not fit goes on below the beginning of the text."""
     first, text = Text.from_markup(prefix), Text.from_markup(markup)
     room = to.width - first.cell_len
@@ -328,7 +316,7 @@ def _hang(prefix: str, markup: str, to: Console = console) -> None:
 def _table(found: Sequence[Mapping[str, Any]], *, cut: str = "", empty: str = "no rows") -> None:
     """Print rows: as a table where that fits, else each row on lines of its own. In a terminal `cut` is cut to fit."""
     if not found:
-        _line(f"[dim]{escape(empty)}[/]")
+        say(f"[dim]{escape(empty)}[/]")
         return
     names = [str(name) for name in found[0]]
     cells = [[_cell(value) for value in row.values()] for row in found]
@@ -380,9 +368,9 @@ def _standing_rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None
     width = max(map(cell_len, names))
     for number, row in enumerate(cells):
         if number:
-            _line("")
+            say("")
         for name, value in zip(names, row, strict=True):
-            _hang(f"[bold]{escape(name.ljust(width))}[/]  ", escape(value))
+            hang(f"[bold]{escape(name.ljust(width))}[/]  ", escape(value))
 
 
 def _cell(value: object) -> str:
@@ -401,24 +389,38 @@ def _shortened(text: str, width: int) -> str:
     return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1).rstrip()}…"
 
 
-def _progress(*, quiet: bool) -> Progress:
+def _progress(*, quiet: bool, unit: str = "") -> Progress:
     """Bars that leave no trace; none where nobody watches."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich import progress
 
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    columns: list[progress.ProgressColumn] = [progress.SpinnerColumn(), progress.TextColumn("{task.description}")]
+    if unit:
+        columns += [progress.BarColumn(None), _rate(unit), progress.TimeRemainingColumn(compact=True)]
+    else:
+        columns += [progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()]
+    return progress.Progress(
+        *columns,
         console=console,
         # In a pipe rich would leave an empty line behind.
         disable=quiet or not console.is_terminal,
         transient=True,
+        expand=bool(unit),
     )
 
 
-def _print_json(value: object) -> None:
+def _rate(unit: str) -> ProgressColumn:
+    """How many are done, and how many a second."""
+    from rich.progress import ProgressColumn
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{task.completed:,.0f} {unit}{f', {speed:,.0f}/s' if speed else ''}", no_wrap=True)
+
+    return Rate()
+
+
+def print_json(value: object) -> None:
     """Print one JSON document (RFC 8259)."""
     _write(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
 

@@ -87,7 +87,11 @@ def what_happened(revision: Revision, announcement: Announcement) -> str:
         case _:
             changed = [name for name in _TEXT_CHANGES if name in revision.changes]
             what = f"{_and(changed)} changed" if changed else "title, abstract and authors are the same"
-            return f"{_version(revision)}: {what}." if revision.changes else f"{_version(revision)}."
+            return (
+                f"{_version(revision)}: {what}."
+                if changed or "version" in revision.changes
+                else f"{_version(revision)}."
+            )
 
 
 def _entry(
@@ -139,7 +143,8 @@ def _suffix(revision: Revision, announcement: Announcement) -> str:
 
 def _has_new_version(revision: Revision) -> bool:
     """Say whether the provider counted a version; texts also change without one."""
-    return revision.paper.version is not None and ("version" in revision.changes or not revision.changes)
+    own_words = set(_TEXT_CHANGES) & set(revision.changes)
+    return revision.paper.version is not None and ("version" in revision.changes or not own_words)
 
 
 def _version(revision: Revision) -> str:

@@ -51,7 +51,8 @@ FACTS_HASH = "hash(content_hash, categories, coalesce(doi, ''), coalesce(journal
 """What a row says, but for its text; equal only within one process."""
 
 _FACTS = f"""
-SELECT paper_id, ids, title_alias, content_hash, coalesce(published_at, $now::TIMESTAMP) AS new_at,
+SELECT paper_id, CASE WHEN title_alias IS NULL THEN ids ELSE list_append(ids, title_alias) END AS aliases,
+  content_hash, coalesce(published_at, $now::TIMESTAMP) AS new_at,
   tidy AND paper_id IS NOT NULL AND len(list_distinct(categories)) = len(categories) AS plain,
   arxiv_id IS NOT NULL AS arxiv, {KEY_SQL.format("paper_id")} AS k, [{KEY_SQL.format("a")} for a in ids] AS ks,
   {KEY_SQL.format("title_alias")} AS title_k, {FACTS_HASH} AS h
@@ -97,7 +98,7 @@ def rows_of(sheet: Sheet, *, source: str, seq: int, now: datetime, text_rank: in
     columns: dict[str, Any] = {name: entries[name] for name in COLUMNS if name in SCHEMA.names}
     columns |= {
         "paper_id": facts["paper_id"],
-        "aliases": _aliases(facts),
+        "aliases": facts["aliases"],
         "content_hash": facts["content_hash"].cast(pa.binary(16)),
         "new_at": facts["new_at"],
         "sources": _lists([source], count),
@@ -139,7 +140,7 @@ def _typed(table: pa.Table) -> pa.Table:
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
     if name not in table.column_names:
         return pa.array([[]] * table.num_rows, kind) if kind == WORDS else pa.nulls(table.num_rows, kind)
-    column = table[name].combine_chunks() if table[name].num_chunks != 1 else table[name].chunk(0)
+    column = _whole(table[name])
     if kind == _TIME and pa.types.is_timestamp(column.type) and column.type.tz:
         column = column.cast(pa.timestamp("us", "UTC"))
     column = column.cast(kind)
@@ -189,30 +190,18 @@ def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
     for name in ("openreview_id", "pmid"):
         good = pc.and_(good, pc.is_null(_whole(entries[name])))  # rare in bulk, and not worth a second parser
     for name in ("authors", "categories"):
-        good = pc.and_(good, _tidy_lists(_whole(entries[name])))
+        good = _without_odd(good, _whole(entries[name]))
     return good
 
 
-def _tidy_lists(lists: pa.Array) -> pa.Array:
+def _without_odd(good: pa.Array, lists: pa.Array) -> pa.Array:
+    """`good`, but false where a list holds a name that text.fold would change."""
     bad = pc.fill_null(pc.match_substring_regex(lists.flatten(), _ODD_LINE), True)
     rows = pc.unique(pc.list_parent_indices(lists).filter(bad))
-    return pc.invert(pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=rows.cast(pa.int64())))
-
-
-def _aliases(facts: pa.Table) -> pa.Array:
-    """ids and the title's alias in one list; the order is that of sorted()."""
-    ids, titles = _whole(facts["ids"]), _whole(facts["title_alias"])
-    one = pa.ListArray.from_arrays(_offsets(titles), titles.drop_null())
-    joined = pc.binary_join_element_wise(
-        pc.binary_join(ids, "\x1f"), pc.binary_join(one, "\x1f"), "\x1f", null_handling="skip"
-    )
-    trimmed = pc.utf8_rtrim(joined, "\x1f")
-    return pc.split_pattern(trimmed, "\x1f").cast(WORDS)
-
-
-def _offsets(values: pa.Array) -> pa.Array:
-    present = pc.cast(pc.is_valid(values), pa.int32())
-    return pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(present).cast(pa.int32())])
+    if not len(rows):
+        return good
+    odd = pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=rows.cast(pa.int64()))
+    return pc.and_(good, pc.invert(odd))
 
 
 def _sightings(entries: pa.Table, source: str, now: datetime) -> pa.Array:
@@ -237,7 +226,9 @@ def _lists(values: list[str], count: int) -> pa.Array:
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies even one chunk
 
 
 def _naive(moment: datetime) -> datetime:

@@ -28,6 +28,47 @@ SELECT paper_id, seq, revision, version,
 FROM _rows
 WHERE len(announcements) > 0;
 
+CREATE VIEW changes AS
+SELECT paper_id, seq, told_at, c.field AS field, c.before AS before, c.after AS after
+FROM (
+  SELECT paper_id, seq, told_at, unnest([
+    {'is_so': coalesce(version, 1) <> coalesce(was.version, 1), 'field': 'version',
+     'before': was.version::VARCHAR, 'after': version::VARCHAR},
+    {'is_so': title <> was.title
+              AND trim(regexp_replace(title, '[\s\pZ]+', ' ', 'g'))
+              <> trim(regexp_replace(was.title, '[\s\pZ]+', ' ', 'g')),
+     'field': 'title', 'before': was.title, 'after': title},
+    {'is_so': abstract <> was.abstract
+              AND trim(regexp_replace(abstract, '[\s\pZ]+', ' ', 'g'))
+              <> trim(regexp_replace(was.abstract, '[\s\pZ]+', ' ', 'g')),
+     'field': 'abstract', 'before': was.abstract, 'after': abstract},
+    {'is_so': authors <> was.authors, 'field': 'authors',
+     'before': array_to_string(was.authors, '; '), 'after': array_to_string(authors, '; ')},
+    {'is_so': categories <> was.categories, 'field': 'categories',
+     'before': array_to_string(was.categories, ' '), 'after': array_to_string(categories, ' ')},
+    {'is_so': doi IS DISTINCT FROM was.doi, 'field': 'doi', 'before': was.doi, 'after': doi},
+    {'is_so': journal_ref IS DISTINCT FROM was.journal_ref, 'field': 'journal_ref',
+     'before': was.journal_ref, 'after': journal_ref},
+    {'is_so': withdrawn <> was.withdrawn, 'field': 'withdrawn',
+     'before': was.withdrawn::VARCHAR, 'after': withdrawn::VARCHAR},
+    {'is_so': code_url IS DISTINCT FROM was.code_url, 'field': 'code', 'before': was.code_url, 'after': code_url},
+    {'is_so': merged_into IS DISTINCT FROM was.merged_into, 'field': 'merged_into',
+     'before': was.merged_into, 'after': merged_into}
+  ]) AS c
+  FROM (
+    SELECT *,
+      CASE WHEN list_contains(announcements, 'new') THEN announced_at
+           WHEN list_has_any(announcements, ['revised', 'published', 'withdrawn', 'code-appeared']) THEN revised_at
+           WHEN len(announcements) > 0 THEN sightings[1].seen_at END AS told_at,
+      lag({'version': version, 'title': title, 'abstract': abstract, 'authors': authors, 'categories': categories,
+           'doi': doi, 'journal_ref': journal_ref, 'withdrawn': withdrawn, 'code_url': code_url,
+           'merged_into': merged_into}) OVER (PARTITION BY paper_id ORDER BY seq) AS was
+    FROM _rows
+  )
+  WHERE was IS NOT NULL
+)
+WHERE c.is_so;
+
 CREATE VIEW authors AS
 SELECT paper_id, unnest(generate_series(1, len(authors))) AS position, unnest(authors) AS author
 FROM papers;

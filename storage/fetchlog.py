@@ -134,6 +134,14 @@ class FetchLog:
             old = (state.checked_at - timedelta(days=_FETCHES_KEPT_DAYS)).isoformat()
             self._execute("DELETE FROM fetches WHERE source = ? AND fetched_at < ?", (state.source, old))
 
+    def forget(self, *, before: datetime) -> int:
+        """Drop fetches and refused entries from before a moment; returns how many."""
+        with self._index.transaction():
+            return sum(
+                self._execute(f"DELETE FROM {table} WHERE {column} < ?", (before.isoformat(),)).rowcount
+                for table, column in (("fetches", "fetched_at"), ("rejects", "rejected_at"))
+            )
+
 
 def _state(row: tuple[str, str, str | None, str | None, str | None, str | None, str]) -> SourceState:
     source, checked_at, succeeded_at, batch_on, error, failing_since, notes = row

@@ -2,7 +2,7 @@
 
 paper_id is the first that is known of: arXiv base id, DOI, OpenReview, PMID, then a fingerprint of title and first
 author. Ids are strings end to end: `1410.7600` read as a number loses its zero, and what lost a digit is refused, never
-guessed. Whether two records without a common id are one work is `storage/likeness.py`'s question.
+guessed. Whether two entries without a common id are of one work is `storage/likeness.py`'s question.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ARXIV_OLD_FIRST, _ARXIV_OLD_LAST = "199108", "200703"
 _ARXIV_HINT = re.compile(r"(?<![a-z])(?:arxiv|ar5iv|alphaxiv)|huggingface\.co/papers/", re.IGNORECASE)
 _URL = re.compile(r"https?://", re.IGNORECASE)
 # https://www.doi.org/doi-handbook/HTML/doi-name-syntax.html: 10., registrant, slash, anything printable. The SICI form
-# has pointed brackets; cut at the first, all articles of one issue would share what is left.
+# has pointed brackets; cut at the first, all papers of one issue would share what is left.
 _SICI = re.compile(r"\b10\.\d{4,9}(?:\.\d+)*/\(sici\)[^\s\"]+?co;2-[a-z0-9#@]", re.IGNORECASE)
 _DOI = re.compile(r"\b10\.\d{4,9}(?:\.\d+)*/[^\s\"<>]+")
 _DOI_TRAIL = ".,;:)]}'’”»/"
@@ -64,7 +64,7 @@ NAMESPACES = ("arxiv", "doi", "openreview", "pmid")
 def parse_arxiv_id(text: str) -> tuple[str, int | None] | None:
     """Return (base id, version) of an arXiv id, URL or OAI identifier, or None. Old ids lose their subject class.
 
-    Bare numbers count only where they are all of `text`. What arXiv cannot have given (`1410.76`, month 13) is none.
+    Bare numbers count only where they are all of `text`. What lost a digit (`1410.76`) is none.
     """
     bare = unquote(text.strip())
     hinted = _ARXIV_HINT.search(bare) is not None
@@ -79,7 +79,8 @@ def parse_arxiv_id(text: str) -> tuple[str, int | None] | None:
 def _new_arxiv_id(found: re.Match[str]) -> str | None:
     month, number = found[1], found[2]
     digits = 5 if month >= _ARXIV_FIVE_DIGITS_FIRST else 4
-    valid = month >= _ARXIV_NEW_FIRST and "01" <= month[2:] <= "12" and len(number) == digits and int(number) > 0
+    # The month is not judged: arXiv's own test data has 1234.5645, and what arXiv says of itself is not refused.
+    valid = month >= _ARXIV_NEW_FIRST and len(number) == digits and int(number) > 0
     return f"{month}.{number}" if valid else None
 
 

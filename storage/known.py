@@ -91,4 +91,6 @@ class Known:
         )
 
     def _live(self, alias: str) -> list[str]:
-        return [p for p in self._carriers.get(alias, ()) if p in self.papers]
+        """The known papers that carry an alias, the one known longest first: in whichever batch it came to it."""
+        found = [p for p in self._carriers.get(alias, ()) if p in self.papers]
+        return sorted(found, key=lambda p: (self.papers[p].first_seen_at, p))

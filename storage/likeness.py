@@ -1,4 +1,4 @@
-"""Whether two records are one work, from what they say: ids, title, authors, abstract. Pure.
+"""Whether two entries or papers are one work, from what they say: ids, title, authors, abstract. Pure.
 
 An equal title is a reason to look, never to merge. The rules, in order:
 
@@ -35,7 +35,7 @@ _LONE_TITLE_CHARACTERS_MIN = 24  # one author and no abstract: the title must sa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a record says of the work it is about."""
+    """What an entry or a paper says of the work it is about."""
 
     title: str
     authors: tuple[str, ...] = ()
@@ -43,28 +43,28 @@ class Work:
     aliases: tuple[str, ...] = ()
 
 
-def work_of(record: Entry | Paper) -> Work:
+def work_of(said: Entry | Paper) -> Work:
     """Return what an entry or a paper says of its work."""
-    aliases = record.aliases if isinstance(record, Paper) else strong_aliases(record)
-    return Work(title=record.title, authors=record.authors, abstract=record.abstract, aliases=aliases)
+    aliases = said.aliases if isinstance(said, Paper) else strong_aliases(said)
+    return Work(title=said.title, authors=said.authors, abstract=said.abstract, aliases=aliases)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why two records are one work, in words for a merge record, and how surely: 1 by an id, above .8 by the title."""
+    """Why two papers are one work, in words for the log, and how surely: 1 by an id, above .8 by the title."""
 
     reason: str
     score: float
 
 
 def same_work(one: Work, other: Work) -> str | None:
-    """Return why two records are one work (words for a merge record), or None where they are not known to be."""
+    """Return why two papers are one work (in words for the log), or None where they are not known to be."""
     verdict = judge(one, other)
     return verdict.reason if verdict else None
 
 
 def judge(one: Work, other: Work) -> Verdict | None:
-    """Return why and how surely two records are one work, or None where they are not known to be."""
+    """Return why and how surely two papers are one work, or None where they are not known to be."""
     if contradiction(one.aliases, other.aliases):
         return None
     shared = {a for a in one.aliases if a.partition(":")[0] in NAMESPACES} & set(other.aliases)

@@ -1,8 +1,8 @@
-"""Which records of one table are about the same works as records of another: in bulk, in DuckDB and rapidfuzz.
+"""Which papers of one table are the same works as papers of another: in bulk, in DuckDB and rapidfuzz.
 
 Candidates share an id or a title; what finds no partner there, names of authors or rare words of the title. What is
 plainly one work or plainly two is decided on whole columns; the rest goes through `likeness.judge`, the one place that
-knows the rules. Each record keeps its best partner alone, and only where the choice is mutual.
+knows the rules. Each paper keeps its best partner alone, and only where the choice is mutual.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from storage.likeness import Work, judge
 from storage.titles import title_keys
 
 COLUMNS = ("title", "abstract", "authors", "aliases")
-_CARRIERS_MAX = 20  # records of one side that share a title, a name or a word; if more do, sharing it says nothing
+_CARRIERS_MAX = 20  # papers of one side that share a title, a name or a word; if more do, sharing it says nothing
 _HEAD_CHARACTERS = 300
 _ABSTRACT_RATIO_MIN = 60.0  # characters in common; below it no abstract is nearly the other (likeness.ONE_TEXT)
 _CHUNK_PAIRS = 20_000
 _PAIRS = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("score", pa.float64()), ("reason", pa.string())])
 
-_RECORDS = f"""
-CREATE TABLE records AS
+_PAPERS = f"""
+CREATE TABLE papers AS
 WITH given AS (
     SELECT * REPLACE (coalesce(aliases, []) AS aliases) FROM (
         SELECT 0 AS side, * FROM left_given UNION ALL SELECT 1, * FROM right_given
@@ -40,14 +40,14 @@ FROM given
 """
 # The order is that of identity.contradiction and likeness.judge: '' two works, NULL to be judged, else why it is one.
 _NAMED_ALIKE = f"""
-WITH ids AS (SELECT side, row, unnest(arxiv || doi || others) AS id FROM records),
-titles AS (SELECT key FROM records WHERE key IS NOT NULL GROUP BY key HAVING max(side) > min(side)
+WITH ids AS (SELECT side, row, unnest(arxiv || doi || others) AS id FROM papers),
+titles AS (SELECT key FROM papers WHERE key IS NOT NULL GROUP BY key HAVING max(side) > min(side)
     AND count(*) FILTER (side = 0) <= {_CARRIERS_MAX} AND count(*) FILTER (side = 1) <= {_CARRIERS_MAX}),
 candidates AS (
     SELECT l.row AS lrow, r.row AS rrow FROM ids l JOIN ids r ON r.id = l.id AND r.side = 1 WHERE l.side = 0
     UNION
-    SELECT l.row, r.row FROM titles JOIN records l ON l.key = titles.key AND l.side = 0
-    JOIN records r ON r.key = titles.key AND r.side = 1
+    SELECT l.row, r.row FROM titles JOIN papers l ON l.key = titles.key AND l.side = 0
+    JOIN papers r ON r.key = titles.key AND r.side = 1
 )
 SELECT lrow AS "left", rrow AS "right",
     CASE WHEN list_has_any(l.arxiv, r.arxiv) THEN 'both are ' || list_sort(list_intersect(l.arxiv, r.arxiv))[1]
@@ -57,7 +57,7 @@ SELECT lrow AS "left", rrow AS "right",
          WHEN l.key = r.key AND l.names = r.names AND len(l.names[1]) > 6
               AND l.head = r.head AND len(l.head) > {_HEAD_CHARACTERS // 2}
          THEN format('equal title, {{0}} of {{0}} authors, equal abstracts', len(l.names)) END AS reason
-FROM candidates c JOIN records l ON l.side = 0 AND l.row = c.lrow JOIN records r ON r.side = 1 AND r.row = c.rrow
+FROM candidates c JOIN papers l ON l.side = 0 AND l.row = c.lrow JOIN papers r ON r.side = 1 AND r.row = c.rrow
 """
 _LONELY = """
 CREATE TABLE lonely AS
@@ -65,13 +65,13 @@ WITH alone AS (
     SELECT side, row, title, len(arxiv) > 0 AS named, [
         string_split(trim(regexp_replace(strip_accents(lower(a)), '[^a-z]+', ' ', 'g')), ' ') FOR a IN authors
     ] AS split
-    FROM records
+    FROM papers
     WHERE CASE side WHEN 0 THEN row NOT IN (SELECT "left" FROM matched) ELSE row NOT IN (SELECT "right" FROM matched)
-        END AND (len(arxiv) = 0 OR side IN (SELECT 1 - side FROM records WHERE len(arxiv) = 0))
+        END AND (len(arxiv) = 0 OR side IN (SELECT 1 - side FROM papers WHERE len(arxiv) = 0))
 )
 SELECT *, list_distinct([w FOR w IN flatten(split) IF len(w) > 1]) AS words FROM alone
 """
-# Whole names with their words sorted, single words of names, words of titles: those that few records carry.
+# Whole names with their words sorted, single words of names, words of titles: those that few papers carry.
 _NEAR = f"""
 WITH told AS (
     SELECT side, row, 'n ' || unnest([array_to_string(list_sort(s), ' ') FOR s IN split]) AS word FROM lonely
@@ -92,7 +92,7 @@ FROM candidates c JOIN lonely l ON l.side = 0 AND l.row = c.lrow JOIN lonely r O
 WHERE len(list_intersect(l.words, r.words)) >= 0.6 * least(len(l.words), len(r.words))
     AND len(l.words) > 0 AND len(r.words) > 0 AND NOT (l.named AND r.named)
 """
-# A record that two fit equally well is matched to neither, unless by an id: then to the first.
+# A paper that two fit equally well is matched to neither, unless by an id: then to the first.
 _BEST = """
 WITH ranked AS (
     SELECT *, max(score) OVER l AS best_of_left, max(score) OVER r AS best_of_right FROM pairs
@@ -118,7 +118,7 @@ def match(left: pa.Table, right: pa.Table) -> pa.Table:
         for name, table in (("left_given", left), ("right_given", right)):
             rows, keys = pa.array(range(len(table)), pa.int64()), pa.array(title_keys(table["title"]), pa.string())
             connection.register(name, table.select(COLUMNS).append_column("key", keys).append_column("row", rows))
-        connection.execute(_RECORDS)
+        connection.execute(_PAPERS)
         found = [_decided(left, right, connection.sql(_NAMED_ALIKE).to_arrow_table())]
         connection.register("matched", found[0])
         connection.execute(_LONELY)

@@ -120,7 +120,7 @@ class Intent:
 
     paper: Paper
     sightings: tuple[Sighting, ...]
-    changes: tuple[str, ...] = ()  # which of title, abstract, authors, version, doi, withdrawn changed in a revision
+    changes: tuple[str, ...] = ()  # which fields of storage/revisions.py changed, told or not; merged, split
     reason: str | None = None  # why papers were merged or split
 
 

@@ -107,15 +107,14 @@ class Search:
         with self._writing():
             opened = self._current()
             if opened is None:
-                self._fill([rows], seq=seq, heap_bytes=_UPDATE_HEAP_BYTES, progress=None)
+                self._fill([rows], seq=seq, renew=True, progress=None)
                 return
             if seq <= _seq(opened.searcher()):
                 return
             if opened.stamp.tantivy != TANTIVY_VERSION:  # from here on the older one may not read it
                 use(self.folder, replace(opened.stamp, tantivy=TANTIVY_VERSION))
-            with _writer(opened.index, _UPDATE_HEAP_BYTES) as writer:
-                _add(writer, rows, renew=True)
-                _mark(writer, seq)
+            with _writer(opened, _UPDATE_HEAP_BYTES, seq=seq) as writer:
+                writer.add(rows, renew=True)
 
     def rebuild(self, batches: Iterable[pa.Table], *, seq: int, progress: Progress | None = None) -> int:
         """Index all papers as they stand at commit `seq`, each in one row; return how many.
@@ -124,7 +123,7 @@ class Search:
         the papers so far after each batch. Raises ArchiveError where another process writes, ArchiveFull.
         """
         with self._writing():
-            return self._fill(batches, seq=seq, heap_bytes=_REBUILD_HEAP_BYTES, progress=progress)
+            return self._fill(batches, seq=seq, renew=False, progress=progress)
 
     def check(self) -> None:
         """Read every byte of the index and compare checksums. Raises ArchiveCorrupt that names the file."""
@@ -166,66 +165,85 @@ class Search:
         """Be the one writer; flock(2) lets go of a killed one. What it left is swept away."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(exclusive(self.folder / "writer.lock", what=BUSY, wait=False))
+                with told():
+                    stack.enter_context(exclusive(self.folder / "writer.lock", what=BUSY, wait=False))
+            except ArchiveError:
+                raise
             except PaperwireError as error:
                 raise ArchiveError(str(error)) from error
-            with suppress(ArchiveCorrupt):
-                sweep(self.folder, read_stamp(self.folder))
+            self._sweep()
             yield
 
-    def _fill(self, batches: Iterable[pa.Table], *, seq: int, heap_bytes: int, progress: Progress | None) -> int:
+    def _sweep(self) -> None:
+        """Remove every index that is not in use, and what killed writers left in the one that is."""
+        with told(), suppress(ArchiveCorrupt):
+            sweep(self.folder, read_stamp(self.folder))
+
+    def _fill(self, batches: Iterable[pa.Table], *, seq: int, renew: bool, progress: Progress | None) -> int:
         """Make an index of its own from `batches`, then put it in the place of the one in use."""
         opened, papers = begin_index(self.folder, FORMAT), 0
-        with _writer(opened.index, heap_bytes) as writer:
-            for batch in batches:
-                papers += _add(writer, batch, renew=False)
-                if progress:
-                    progress(papers)
-            _mark(writer, seq)
-        use(self.folder, opened.stamp)
-        sweep(self.folder, opened.stamp)
+        try:
+            with _writer(opened, _REBUILD_HEAP_BYTES, seq=seq) as writer:
+                for batch in batches:
+                    papers += writer.add(batch, renew=renew)
+                    if progress:
+                        progress(papers)
+            use(self.folder, opened.stamp)
+        finally:
+            self._sweep()
         return papers
 
 
+class _Writer:
+    """A tantivy writer whose errors are ours."""
+
+    def __init__(self, opened: Opened, heap_bytes: int) -> None:
+        self._folder = opened.folder
+        with told(self._folder):
+            # One thread keeps segments few; the texts are prepared on another core meanwhile.
+            self._writer = opened.index.writer(heap_bytes, 1)
+
+    def add(self, rows: pa.Table, *, renew: bool) -> int:
+        """Add the rows, each in the place of what was there if `renew`; return how many papers were added."""
+        added = 0
+        for start in range(0, rows.num_rows, _ROWS_MAX):
+            # Of a paper that is given twice, the later row holds.
+            chunk = {row["paper_id"]: row for row in _plain_rows(rows.slice(start, _ROWS_MAX))}
+            documents = [_document(row) for row in chunk.values() if row["merged_into"] is None]
+            with told(self._folder):
+                for paper_id in chunk if renew else ():
+                    self._writer.delete_documents_by_term("paper_id", paper_id)
+                for document in documents:
+                    self._writer.add_document(document)
+            added += len(documents)
+        return added
+
+    def commit(self, seq: int) -> None:
+        """Make what was added part of the index, and record how far it has come."""
+        with told(self._folder):
+            self._writer.delete_documents_by_term("paper_id", _MARK_ID)
+            self._writer.add_document(tantivy.Document(paper_id=_MARK_ID, flag=MARK, seq=seq))
+            self._writer.commit()
+
+    def close(self, *, undo: bool) -> None:
+        """End its threads; merges are finished first. What was not committed is gone."""
+        with suppress(ValueError, RuntimeError):
+            if undo:
+                self._writer.rollback()
+        with suppress(ValueError, RuntimeError):  # a merge that failed is tried again by the next writer
+            self._writer.wait_merging_threads()
+
+
 @contextmanager
-def _writer(index: tantivy.Index, heap_bytes: int) -> Iterator[tantivy.IndexWriter]:
-    """Give a writer; at the end all it was given is committed, or nothing, and its merges are done."""
-    with told():
-        # One thread keeps segments few; the texts are prepared on another core meanwhile.
-        writer = index.writer(heap_bytes, 1)
+def _writer(opened: Opened, heap_bytes: int, *, seq: int) -> Iterator[_Writer]:
+    """Give a writer; in the end all that it was given is committed as the state of `seq`, or nothing is."""
+    writer, committed = _Writer(opened, heap_bytes), False
     try:
         yield writer
-        with told():
-            writer.commit()
-    except BaseException:
-        with suppress(ValueError, RuntimeError):
-            writer.rollback()
-        raise
+        writer.commit(seq)
+        committed = True
     finally:
-        with suppress(ValueError, RuntimeError):  # a merge that failed is tried again by the next writer
-            writer.wait_merging_threads()
-
-
-def _add(writer: tantivy.IndexWriter, rows: pa.Table, *, renew: bool) -> int:
-    """Add the rows, each in the place of what was there if `renew`; return how many papers were added."""
-    added = 0
-    for start in range(0, rows.num_rows, _ROWS_MAX):
-        chunk = _plain_rows(rows.slice(start, _ROWS_MAX))
-        documents = [_document(row) for row in chunk if row["merged_into"] is None]
-        with told():
-            for row in chunk if renew else ():
-                writer.delete_documents_by_term("paper_id", row["paper_id"])
-            for document in documents:
-                writer.add_document(document)
-        added += len(documents)
-    return added
-
-
-def _mark(writer: tantivy.IndexWriter, seq: int) -> None:
-    """Record how far the index has come."""
-    with told():
-        writer.delete_documents_by_term("paper_id", _MARK_ID)
-        writer.add_document(tantivy.Document(paper_id=_MARK_ID, flag=MARK, seq=seq))
+        writer.close(undo=not committed)
 
 
 def _seq(searcher: tantivy.Searcher) -> int:

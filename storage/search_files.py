@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ import tantivy
 
 from storage.durable import fsync
 from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
+from storage.locks import exclusive
 from storage.search_query import SCHEMA, register_analyzers
 
 BUSY = "another process is writing the search index; the next pass retries"
@@ -29,7 +30,10 @@ _PARTS = ("idx", "pos", "term", "store", "fast", "fieldnorm")  # what every segm
 _FOOTER_MAGIC = (1337).to_bytes(4, "little")  # ends every file of tantivy; before it, the length of a JSON footer
 _FOOTER_BYTES_MAX = 10_000
 _CHUNK_BYTES = 1 << 20
-_ERRNO = re.compile(r"\bcode: (\d+)")
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+_ERRNO = re.compile(r"\bcode: (\d+)|\(os error (\d+)\)")
+_KILLED = "An index writer was killed"  # all that tantivy says of a write that failed in one of its threads
+_ROOM_BYTES_MIN = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +67,19 @@ class Opened:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Say what tantivy says as one of our errors: no room, not allowed, taken, or else damaged."""
+def told(written: Path | None = None) -> Iterator[None]:
+    """Say what tantivy says as one of our errors: no room, not allowed, taken, or else damaged.
+
+    `written` is the folder that is written to, where one is.
+    """
     try:
         yield
     except (ValueError, OSError, RuntimeError) as error:
-        raise _translated(error) from error
+        raise _translated(error, written) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # pyo3's own, which no module exports: bytes that make no sense
             raise
-        raise _translated(error) from None
+        raise _translated(error, written) from None
 
 
 def read_stamp(home: Path) -> Stamp | None:
@@ -82,7 +89,7 @@ def read_stamp(home: Path) -> Stamp | None:
         stamp = Stamp(folder=str(raw["folder"]), format=int(raw["format"]), tantivy=str(raw["tantivy"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise ArchiveCorrupt(f"the search index is damaged ({_CURRENT} cannot be read); rebuild it") from error
     if not re.fullmatch(r"[0-9a-f]{32}", stamp.folder):
         raise ArchiveCorrupt(f"the search index is damaged ({_CURRENT} names no folder of ours); rebuild it")
@@ -99,6 +106,9 @@ def open_index(home: Path, stamp: Stamp) -> Opened | None:
         with told():
             opened = Opened(folder, stamp, tantivy.Index.open(str(folder)))
         opened.searcher()
+        missing = _first_without(Path.exists, folder)  # tantivy itself would only miss some of them when it needs them
+        if missing:
+            raise ArchiveCorrupt(f"the search index is damaged ({missing} is missing); rebuild it")
     except ArchiveCorrupt:
         if stamp.tantivy == TANTIVY_VERSION:
             raise
@@ -118,7 +128,7 @@ def begin_index(home: Path, form: int) -> Opened:
 def use(home: Path, stamp: Stamp) -> None:
     """Make the index of `stamp` the one in use."""
     temporary = home / f".{_CURRENT}"
-    with told():
+    with told(home):
         fsync(home / stamp.folder)
         temporary.write_text(json.dumps(asdict(stamp)), encoding="ascii")
         fsync(temporary)
@@ -131,8 +141,26 @@ def sweep(home: Path, keep: Stamp | None) -> None:
     for path in home.iterdir():
         if path.is_dir() and (keep is None or path.name != keep.folder):
             shutil.rmtree(path, ignore_errors=True)
-    for left in (home / keep.folder).glob(".tmp*") if keep else ():
+    if keep and (home / keep.folder / _META).exists():
+        _sweep_index(home / keep.folder)
+
+
+def _sweep_index(folder: Path) -> None:
+    """Remove what tantivy leaves behind for ever.
+
+    A writer killed between marking documents as deleted and its commit leaves a .del file of just the name that the
+    next writer will choose, which then cannot. Under tantivy's own lock: a reader may be opening files.
+    """
+    for left in folder.glob(".tmp*"):
         left.unlink(missing_ok=True)
+    with exclusive(folder / ".tantivy-meta.lock", what=BUSY):
+        try:
+            live = {path.name for path in _live_files(folder, (folder / _META).read_bytes())}
+        except _UNREADABLE:
+            return  # whoever opens the index says so
+        for left in folder.glob("*.del"):
+            if left.name not in live:
+                left.unlink(missing_ok=True)
 
 
 def forget(home: Path) -> None:
@@ -143,16 +171,20 @@ def forget(home: Path) -> None:
 
 def damaged_file(folder: Path) -> str | None:
     """Read every byte of the index in `folder`; return the name of a file that is not as it was written."""
+    return _first_without(_is_whole, folder)
+
+
+def _first_without(holds: Callable[[Path], bool], folder: Path) -> str | None:
+    """Return the name of a file that the index in `folder` needs and of which `holds` is not true."""
     while True:
         try:
             meta = (folder / _META).read_bytes()
-        except OSError:
+            wrong = next((path.name for path in _live_files(folder, meta) if not holds(path)), None)
+            # A writer takes files away that its next commit does not need: then look at what that commit needs.
+            if wrong is None or (folder / _META).read_bytes() == meta:
+                return wrong
+        except _UNREADABLE:
             return _META
-        damaged = next((path.name for path in _live_files(folder, meta) if not _is_whole(path)), None)
-        # A writer takes files away that its next commit does not need: then look at what that commit needs.
-        with suppress(FileNotFoundError):
-            if damaged is None or (folder / _META).read_bytes() == meta:
-                return damaged
 
 
 def _live_files(folder: Path, meta: bytes) -> Iterator[Path]:
@@ -183,19 +215,29 @@ def _is_whole(path: Path) -> bool:
                 chunk = file.read(min(body, _CHUNK_BYTES))
                 crc, body = zlib.crc32(chunk, crc), body - len(chunk)
             return bool(crc == expected)
-    except (OSError, ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return False
 
 
-def _translated(error: BaseException) -> ArchiveError:
+def _translated(error: BaseException, written: Path | None) -> ArchiveError:
     said = " ".join(str(error).split())
-    code = error.errno if isinstance(error, OSError) else None
-    found = _ERRNO.search(said)
-    code = code or (int(found[1]) if found else None)
     if "LockBusy" in said:
         return ArchiveError(BUSY)
+    code = _errno(error, said)
+    if code is None and written and _KILLED in said:
+        if shutil.disk_usage(written).free >= _ROOM_BYTES_MIN:
+            return ArchiveError("cannot write the search index; it stays as it was, the next pass retries")
+        code = errno.ENOSPC
     if code in (errno.ENOSPC, errno.EDQUOT):
         return ArchiveFull("no room to write the search index; it stays as it was, the next pass retries")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
         return ArchiveError(f"cannot reach the search index: {os.strerror(code)}")
     return ArchiveCorrupt(f"the search index is damaged ({said[:200] or type(error).__name__}); rebuild it")
+
+
+def _errno(error: BaseException, said: str) -> int | None:
+    """The operating system's number of an error; tantivy tells it in words."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = _ERRNO.search(said)
+    return int(found[1] or found[2]) if found else None

@@ -22,7 +22,10 @@ _OPTIONS: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 3,
     "write_page_checksum": True,
-    "write_statistics": True,
+    "write_statistics": [  # what rows are looked up by; of text they would only fill the footer
+        *("paper_id", "seq", "until_seq", "new_at", "published_at", "announced_at", "revised_at", "first_seen_at"),
+        *("announced_on", "trending_on", "doi", "merged_into", "withdrawn", "revision", "topic"),
+    ],
     "use_dictionary": [
         "sources.list.element",
         "categories.list.element",

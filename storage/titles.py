@@ -92,7 +92,7 @@ _TAG = re.compile(
     r"(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
-# Publishers put this before the title of the very article; a notice of retraction says `Retraction:` and is another.
+# Publishers put this before the title of the very paper; a notice of retraction says `Retraction:` and is another.
 _FATE = re.compile(
     r"^[\W_]*(?:retracted|withdrawn)(?:[ -](?:article|paper|chapter))?(?:\s*[:\]).]|\s+[-–—])", re.IGNORECASE
 )
@@ -160,7 +160,7 @@ def title_key(title: str) -> str | None:
     """Return 16 hex digits that spellings of one title share; None where a title says too little to be looked up by.
 
     Part I and Part II, a reply, a comment, an erratum and what they are about have different keys. An equal key is a
-    reason to compare two records (`storage.likeness`), never to merge them.
+    reason to compare two papers (`storage.likeness`), never to merge them.
     """
     return _key(title_form(title).encode(errors="replace"))
 

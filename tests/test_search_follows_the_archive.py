@@ -13,7 +13,16 @@ from storage.errors import ArchiveFull
 from storage.search import Search
 from tests.search_rows import a_row, a_search, a_table, found, numbered
 
-QUERIES = ("paper", "title:paper", "number7", '"paper number8"', "revised", "author:minta", "category:cs.CL", "-revised")
+QUERIES = (
+    "paper",
+    "title:paper",
+    "number7",
+    '"paper number8"',
+    "revised",
+    "author:minta",
+    "category:cs.CL",
+    "-revised",
+)
 
 
 def answers(search: Search) -> dict[str, list[str]]:
@@ -100,7 +109,9 @@ def test_a_rebuild_says_what_updates_said(tmp_path: Path) -> None:
     grown.update(a_table(*gone), seq=14)
 
     now = [numbered(10, 40), numbered(50, 30, title="Revised paper"), numbered(80, 60)]
-    state = {row["paper_id"]: row for table in now for row in table.to_pylist()} | {row["paper_id"]: row for row in gone}
+    state = {row["paper_id"]: row for table in now for row in table.to_pylist()} | {
+        row["paper_id"]: row for row in gone
+    }
     rebuilt = Search(tmp_path / "rebuilt")
     rows = list(state.values())
     assert rebuilt.rebuild([a_table(*rows[:50]), a_table(*rows[50:])], seq=14) == 128

@@ -79,7 +79,10 @@ def test_history_is_kept(home: Path) -> None:
 
 def test_every_documented_table_and_column_exists_and_is_documented(home: Path) -> None:
     text = DOCS.read_text(encoding="utf-8")
-    for table in ("papers", "revisions", "sightings", "authors", "votes", "topics", "paper_topics", "sources"):
+    for table in (
+        *("papers", "revisions", "changes", "sightings", "authors", "votes"),
+        *("topics", "paper_topics", "sources", "aliases", "merges"),
+    ):
         columns = [str(row[0]) for row in sql(home, f"DESCRIBE {table}")]
         assert columns, table
         missing = [c for c in columns if f"`{c}`" not in text]

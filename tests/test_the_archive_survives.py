@@ -56,7 +56,13 @@ def test_a_segment_the_index_has_not_seen_is_taken_at_the_next_opening(tmp_path:
         add(archive, 1)
         add(archive, 10)
     with Archive(tmp_path) as archive, archive.index.transaction():
-        for where in ("keys WHERE seq = 2", "segments WHERE seq = 2", "outbox WHERE seq = 2", "files WHERE lo = 2", "seen"):
+        for where in (
+            "keys WHERE seq = 2",
+            "segments WHERE seq = 2",
+            "outbox WHERE seq = 2",
+            "files WHERE lo = 2",
+            "seen",
+        ):
             archive.index.connection.execute(f"DELETE FROM {where}")
     with Archive(tmp_path) as archive:
         assert archive.index.latest_seq() == 2

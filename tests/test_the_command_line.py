@@ -19,7 +19,10 @@ from tests.servers import Answer, Server
 from tests.wire_tools import free_port, wait_for
 
 NOW = ("--now", "2026-06-09T06:00:00Z")
-COMMANDS = ("demo", "preview", "run", "send", "sources", "sql", "status", "topics", "up", "verify")
+COMMANDS = (
+    *("demo", "preview", "run", "send", "sources", "sql", "status", "topics", "up", "verify"),
+    *("compact", "export", "history", "load", "merge", "search", "split"),
+)
 _AT_WORK_CPU_SECONDS = 3.0
 MAIL = '[mail]\nto = ["reader@example.org"]\n'
 
@@ -333,8 +336,8 @@ def test_a_flipped_byte_is_found_and_its_segment_named(fresh: Newsroom, at_fresh
     segment.write_bytes(content)
     said = at_fresh("verify")
     assert (said.code, said.err) == (cli.ARCHIVE, "")
-    assert "fault segment 2 is damaged: 000000000002.parquet no longer has the bytes that were committed" in said.out
-    assert re.search(r"^3 segments, .*: \d+ faults?$", said.out, re.M)
+    assert "fault log/000000000002.parquet is damaged: it no longer has the bytes that were committed" in said.out
+    assert re.search(r"^3 commits in 3 files, .*: \d+ faults?$", said.out, re.M)
     assert at_fresh("verify", "--json").document()["faults"]
 
 

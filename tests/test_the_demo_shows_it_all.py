@@ -19,7 +19,7 @@ from flows.pipeline import publish
 from flows.replay import load_demo_data
 from flows.site_server import listen, serving, url_of
 from storage.errors import PaperwireError
-from storage.segments import sha256_of
+from storage.tables import sha256_of
 from storage.verify import verify
 from tests.published import Published, check_feeds
 from tests.test_feeds_are_valid import newsboat

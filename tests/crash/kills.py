@@ -36,7 +36,7 @@ def kill_at_random(workers: Workers, folder: Path, *, kills: int, seed: int = 1)
     row, chance = Row("kill -9 at random in a running ingest"), random.Random(seed)  # noqa: S311 - reproducible
     while row.killed < kills:
         home, done = folder / f"home-{row.killed}", 0
-        for _ in range(min(25, kills - row.killed)):
+        for number in range(min(25, kills - row.killed)):
             compact_every = 7 if operations.has("compact") else 0
             running = workers.start("ingest", home, first=done, until=None, publish=True, compact_every=compact_every)
             running.go().wait(chance.uniform(0.02, 0.6))
@@ -46,7 +46,10 @@ def kill_at_random(workers: Workers, folder: Path, *, kills: int, seed: int = 1)
             row.killed += outcome.killed
             done = max([done, *(step + 1 for step in outcome.acknowledged)])
             row.take(f"kill {row.killed}", {}, outcome.traceback or outcome.error)
-            row.take(f"kill {row.killed}", checked(workers.run("check", home, acknowledged=done, until=done + 1)))
+            row.take(
+                f"kill {row.killed}",
+                checked(workers.run("check", home, acknowledged=done, until=done + 1, tidy=number % 5 == 4)),
+            )
             done += 1
         shutil.rmtree(home)
     return row.done()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable
-from datetime import timedelta
-from functools import cache
+from datetime import datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ def publish_catalog(archive: Archive) -> None:
     refresh_catalog(archive, Settings(home=archive.home, topic=topics), topics, now=NOW + LATER)
 
 
+def compact_archive(archive: Archive, *, now: datetime, full: bool = False) -> None:
+    """Compact, publish, and delete what was retired a day before."""
+    compacting = module("storage.compact")
+    compacting.compact(archive, now=now, full=full)
+    publish_catalog(archive)
+    compacting.delete_retired(archive, now=now)
+
+
 def ingest(
     home: Path,
     acknowledge: Acknowledge,
@@ -55,7 +63,7 @@ def ingest(
             if publish:
                 publish_catalog(archive)
             if compact_every and step % compact_every == compact_every - 1:
-                _compact(archive)
+                compact_archive(archive, now=world.batch(step).now)
 
 
 def publish(home: Path, _: Acknowledge) -> None:
@@ -76,10 +84,10 @@ def rebuild(home: Path, _: Acknowledge) -> None:
         archive.rebuild_index()
 
 
-def compact(home: Path, _: Acknowledge, *, full: bool = False) -> None:
-    """Compact, and delete what was retired long enough ago."""
+def compact(home: Path, _: Acknowledge, *, now: float, full: bool = False) -> None:
+    """Compact, publish, and delete what is due; `now` in days after the first step."""
     with Archive(home) as archive:
-        _compact(archive, full=full)
+        compact_archive(archive, now=NOW + timedelta(days=now), full=full)
 
 
 def repair(home: Path, _: Acknowledge) -> None:
@@ -87,9 +95,10 @@ def repair(home: Path, _: Acknowledge) -> None:
     module("storage.verify").repair(home, now=NOW + LATER)
 
 
-def check_home(home: Path, _: Acknowledge, **arguments: Any) -> dict[str, Any]:
-    """Hold the archive against the world; see checking.check."""
-    return check(home, append=append, publish=publish_catalog, **arguments).as_json()
+def check_home(home: Path, _: Acknowledge, *, tidy: bool = False, **arguments: Any) -> dict[str, Any]:
+    """Hold the archive against the world, with `tidy` compacting it before; see checking.check."""
+    compact = partial(compact_archive, now=NOW + LATER) if tidy and has("compact") else None
+    return check(home, append=append, publish=publish_catalog, compact=compact, **arguments).as_json()
 
 
 def check_mixed_home(home: Path, _: Acknowledge, *, steps: int, streams: list[int]) -> dict[str, Any]:
@@ -141,12 +150,6 @@ def has(name: str) -> bool:
 def module(name: str) -> Any:
     """A module by name."""
     return importlib.import_module(name)
-
-
-def _compact(archive: Archive, *, full: bool = False) -> None:
-    compacting = module("storage.compact")
-    compacting.compact(archive, now=NOW + LATER, full=full)
-    compacting.delete_retired(archive, now=NOW + 2 * LATER)
 
 
 ALL: dict[str, Callable[..., dict[str, Any] | None]] = {

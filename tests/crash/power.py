@@ -115,7 +115,7 @@ def _cut_once(workers: Workers, disk: Disk, row: Row, done: int, chance: random.
     disk.unmount()
     disk.mount()
     done = max([done, *(step + 1 for step in acknowledged)])
-    found = checked(workers.run("check", home, acknowledged=done, until=done + 1))
+    found = checked(workers.run("check", home, acknowledged=done, until=done + 1, tidy=row.points % _CUTS_A_DISK == 0))
     row.take(f"cut {row.points}, {done} steps acknowledged", found)
     return done + 1
 

@@ -24,10 +24,13 @@ def _wrong_papers(home: Path, oracle: Oracle) -> list[str]:
         with Archive(home) as archive:
             for paper_id, expected in oracle.papers.items():
                 with contextlib.suppress(ArchiveError):
+                    # That the index does not know a paper is for `verify` to find: nothing false is said of it.
                     paper = archive.papers([paper_id]).get(paper_id)
-                    if paper is None:
-                        wrong.append(f"Archive.papers does not know {paper_id}")
-                    elif (paper.title, paper.abstract, paper.doi) != (expected.title, expected.abstract, expected.doi):
+                    if paper is not None and (paper.title, paper.abstract, paper.doi) != (
+                        expected.title,
+                        expected.abstract,
+                        expected.doi,
+                    ):
                         wrong.append(f"Archive.papers is wrong about {paper_id}")
     except ArchiveError:
         pass

@@ -41,7 +41,8 @@ def make_archive(workers: Workers, home: Path) -> None:
     """An archive with commits, compacted ones where it can, a published papers.duckdb, and no open transaction."""
     workers.do("ingest", home, first=0, until=_STEPS * 2 // 3, publish=True)
     if operations.has("compact"):
-        workers.do("compact", home)
+        workers.do("compact", home, now=1)
+        workers.do("compact", home, now=3)  # and the segments it stands for are gone
     workers.do("ingest", home, first=_STEPS * 2 // 3, until=_STEPS, publish=True)
     with contextlib.closing(sqlite3.connect(home / "archive" / "index.sqlite")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

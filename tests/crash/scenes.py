@@ -21,9 +21,11 @@ class Scene:
     name: str
     operation: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    steps: int = _STEPS  # committed before
+    steps: int = _STEPS  # committed before `prepare`
     brings: int = 0  # steps the operation commits
     needs: str = ""  # what the archive must be able to do
+    tidy: bool = False  # whether only the next compaction removes what it leaves
+    more: int = 0  # steps that `prepare` commits
     fails: bool = False  # whether its calls are made to fail, too
     prepare: Callable[[Workers, Path], None] | None = None
 
@@ -56,14 +58,28 @@ def _damaged(workers: Workers, home: Path) -> None:
     (home / "papers.duckdb").write_bytes(b"cut short")
 
 
+def _compacted(workers: Workers, home: Path) -> None:
+    """A base, whose segments may be deleted a day later, and newer segments."""
+    workers.do("compact", home, now=1)
+    workers.do("ingest", home, first=_STEPS, until=_STEPS + 4, publish=True)
+
+
 SCENES = (
     Scene(name="the first commit", operation="ingest", arguments=_commit(0), steps=0, brings=1),
     Scene(name="a commit", operation="ingest", arguments=_commit(), brings=1),
     Scene(name="a commit, published", operation="ingest", arguments=_commit(publish=True), brings=1, fails=True),
     Scene(name="taking an unseen segment", operation="open", prepare=_unseen_segment, brings=1),
     Scene(name="building the index again", operation="rebuild"),
-    Scene(name="a compaction", operation="compact", steps=24, needs="compact", fails=True),
-    Scene(name="a full compaction", operation="compact", arguments={"full": True}, steps=24, needs="compact"),
+    Scene(name="a compaction", operation="compact", arguments={"now": 1}, needs="compact", fails=True, tidy=True),
+    Scene(
+        name="a full compaction of a base and segments",
+        operation="compact",
+        arguments={"now": 3, "full": True},
+        more=4,
+        needs="compact",
+        prepare=_compacted,
+        tidy=True,
+    ),
     Scene(name="a repair", operation="repair", needs="repair", prepare=_damaged),
 )
 
@@ -101,10 +117,10 @@ class Stage:
 
     def check(self, acknowledged: int) -> dict[str, Any]:
         """Check it after a trial that acknowledged so many steps."""
-        steps = self.scene.steps
-        return checked(
-            self.workers.run("check", self.home, acknowledged=steps + acknowledged, until=steps + self.scene.brings + 1)
-        )
+        scene = self.scene
+        before = scene.steps + scene.more
+        asked = {"acknowledged": before + acknowledged, "until": before + scene.brings + 1, "tidy": scene.tidy}
+        return checked(self.workers.run("check", self.home, **asked))
 
 
 def checked(outcome: Outcome) -> dict[str, Any]:

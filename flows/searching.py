@@ -1,0 +1,112 @@
+"""The search index, brought up to the archive: by what changed, or anew where it is missing, damaged or far behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.archive import Archive
+from storage.errors import ArchiveCorrupt, ConfigError
+from storage.index import FileRow
+from storage.search import FIND_MAX, Search
+from storage.tables import read_rows
+
+Progress = Callable[[int, int], None]
+
+LIMIT_MAX = FIND_MAX
+_COLUMNS = [
+    *("paper_id", "title", "abstract", "authors", "categories", "withdrawn", "merged_into", "new_at", "seq"),
+]
+_UPDATE_ROWS_MAX = 100_000  # more changed papers than this, and a new index is made sooner
+_STALE = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A paper that answers a search."""
+
+    paper_id: str
+    title: str
+    authors: tuple[str, ...]
+    categories: tuple[str, ...]
+    new_at: datetime
+    url: str | None
+    score: float  # comparable within one answer; 0 where the newest were asked for
+
+
+def refresh_search(archive: Archive, *, progress: Progress | None = None) -> int:
+    """Bring the index up to the newest commit; returns how many papers were given to it.
+
+    Raises ArchiveError where another process writes it, ArchiveFull.
+    """
+    search, index = Search(archive.home), archive.index
+    indexed = _indexed(search)
+    with index.transaction():  # files, superseded rows and the newest commit belong together
+        latest, files = index.latest_seq(), index.files("log", "papers")
+        stale = {(paper_id, seq) for paper_id, seq, _ in index.stale_rows()}
+    if indexed >= latest:
+        return 0
+    if indexed:
+        changed = _changed(archive, files, indexed, stale)
+        if changed is not None:
+            search.update(changed, seq=latest)
+            return int(changed.num_rows)
+    total = sum(f.rows for f in files) - len(stale)
+    batches = _current(archive, files, 0, stale)
+    return search.rebuild(batches, seq=latest, progress=(lambda n: progress(n, total)) if progress else None)
+
+
+def find_papers(archive: Archive, text: str, *, limit: int, newest_first: bool) -> list[Found]:
+    """The papers that answer `text`, as the archive has them. Raises QueryError, ConfigError, ArchiveCorrupt."""
+    if not text.strip():
+        raise ConfigError("say what to search for, such as 'diffusion -video'")
+    hits = Search(archive.home).find(text, limit=limit, newest_first=newest_first)
+    papers = archive.papers(hit.paper_id for hit in hits)
+    return [
+        Found(
+            paper_id=hit.paper_id,
+            title=paper.title,
+            authors=paper.authors,
+            categories=paper.categories,
+            new_at=paper.announced_at or paper.published_at or paper.first_seen_at,
+            url=paper.url,
+            score=hit.score,
+        )
+        for hit in hits
+        if (paper := papers.get(hit.paper_id)) and paper.merged_into is None
+    ]
+
+
+def _indexed(search: Search) -> int:
+    try:
+        return search.indexed_seq()
+    except ArchiveCorrupt:
+        return 0  # it is derived: a damaged one is made anew
+
+
+def _changed(archive: Archive, files: tuple[FileRow, ...], after: int, stale: set[_STALE]) -> pa.Table | None:
+    """The current rows of commits after `after`; None where they are too many to be taken at once."""
+    found: list[pa.Table] = []
+    for table in _current(archive, files, after, stale):
+        found.append(table)
+        if sum(t.num_rows for t in found) > _UPDATE_ROWS_MAX:
+            return None
+    return pa.concat_tables(found) if found else None
+
+
+def _current(archive: Archive, files: tuple[FileRow, ...], after: int, stale: set[_STALE]) -> Iterator[pa.Table]:
+    """Current rows of commits after `after`, every page checked."""
+    for file in files:
+        if file.hi <= after:
+            continue
+        for table in read_rows(archive.path(file), _COLUMNS, after=after, footer=file.footer):
+            kept = table.filter(pc.greater(table["seq"], after))
+            keys = zip(kept["paper_id"].to_pylist(), kept["seq"].to_pylist(), strict=True)
+            if stale:
+                kept = kept.filter(pa.array([key not in stale for key in keys], pa.bool_()))
+            if kept.num_rows:
+                yield kept

@@ -1,0 +1,170 @@
+"""What the machine does to an archive, and the child process that does it too and is killed on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from flows.decide import decide
+from storage.archive import Archive
+from storage.bulk import load
+from storage.catalog import refresh_catalog
+from storage.compact import compact, delete_retired
+from storage.errors import ArchiveError
+from storage.model import Entry
+from storage.settings import Settings
+from tests.model.entries import BULK, table_of
+
+ROOT = Path(__file__).resolve().parents[2]
+_KILLED = 77
+_HEADER = struct.Struct("<I")
+
+
+def append(archive: Archive, *, batch_id: str, entries: list[Entry], now: datetime) -> int | None:
+    """Commit a batch; returns how many papers were written."""
+    commit = archive.append(entries, source="wire", batch_id=batch_id, now=now, decide=decide)
+    return commit.papers if commit.seq else None
+
+
+def bulk(archive: Archive, *, load_id: str, entries: list[Entry], now: datetime) -> None:
+    """Load a table."""
+    load(archive, [table_of(entries)], source=BULK, load_id=load_id, now=now, decide=decide)
+
+
+def merge(archive: Archive, *, kept: str, other: str, now: datetime) -> None:
+    """Make two papers one."""
+    archive.merge(kept, other, reason="by chance", now=now)
+
+
+def split(archive: Archive, *, other: str, now: datetime) -> bool:
+    """Undo a merge; says whether it could be."""
+    try:
+        archive.split(other, reason="by chance", now=now)
+    except ArchiveError:
+        return False
+    return True
+
+
+def shrink(archive: Archive, *, full: bool, now: datetime) -> None:
+    """Compact."""
+    compact(archive, full=full, now=now)
+
+
+def delete(archive: Archive, *, now: datetime) -> None:
+    """Delete what was retired a day ago."""
+    delete_retired(archive, now=now)
+
+
+def publish(archive: Archive, *, now: datetime) -> None:
+    """Publish papers.duckdb."""
+    refresh_catalog(archive, Settings(home=archive.home), (), now=now)
+
+
+def rebuild(archive: Archive, *, now: datetime) -> None:
+    """Build the index again."""
+    archive.rebuild_index()
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (append, bulk, merge, split, shrink, delete)}
+OPERATIONS |= {f.__name__: f for f in (publish, rebuild)}
+
+
+class Killer:
+    """A process that has opened nothing itself and forks a child for every operation that is to be killed."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.model.operations"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._points: dict[str, int] = {}  # so many there were when an operation of this kind came to its end
+
+    def __enter__(self) -> Killer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+    def kill(self, home: Path, name: str, arguments: dict[str, Any], share: float) -> bool:
+        """Do an operation in a child that is killed after a share of its points; says whether it was."""
+        point = 1 + int(share * self._points.get(name, 12))
+        assert self._process.stdin
+        assert self._process.stdout
+        _send(self._process.stdin, (home, name, arguments, point))
+        status, points = _receive(self._process.stdout)
+        assert status in (0, _KILLED), f"{name} ended with {status} of itself"
+        if status == 0:
+            self._points[name] = max(points, self._points.get(name, 0) // 2)
+        return bool(status)
+
+
+def _serve() -> None:
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while (request := _receive(source)) is not None:
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _child(writer, *request)
+        os.close(writer)
+        _, status = os.waitpid(pid, 0)
+        with os.fdopen(reader, "rb") as answer:
+            points = _receive(answer) or 0
+        _send(target, (os.waitstatus_to_exitcode(status), points))
+
+
+def _child(writer: int, home: Path, name: str, arguments: dict[str, Any], point: int) -> None:
+    """Open the archive and do one operation, killed at its point-th change of the disk; never returns."""
+    status, points, last = 1, 0, ""
+
+    def tick(what: str) -> None:
+        nonlocal points, last
+        points += what != last  # the thousand rows of one INSERT are one point
+        last = what
+        if points == point:
+            os._exit(_KILLED)
+
+    def heard(event: str, values: tuple[Any, ...]) -> None:
+        if event in ("os.link", "os.remove", "os.rename", "os.mkdir"):
+            tick(f"{event} {values[0]}")
+        elif event == "sqlite3.connect/handle":
+            values[0].set_trace_callback(lambda sql: None if sql.startswith(("SELECT", "PRAGMA")) else tick(sql[:20]))
+
+    sys.addaudithook(heard)
+    real = os.fsync
+    os.fsync = lambda descriptor: (tick(f"fsync {points}"), real(descriptor))[1]  # it makes no event
+    try:
+        with Archive(home) as archive:
+            OPERATIONS[name](archive, **arguments)
+        with os.fdopen(writer, "wb") as answer:
+            _send(answer, points)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the child ends here, whatever it was; the parent sees its status
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _send(stream: IO[bytes], value: object) -> None:
+    body = pickle.dumps(value)
+    stream.write(_HEADER.pack(len(body)) + body)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    header = stream.read(_HEADER.size)
+    return pickle.loads(stream.read(_HEADER.unpack(header)[0])) if header else None  # noqa: S301 - from ourselves
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve()
