@@ -6,7 +6,7 @@ zstd-3 with 16k-row groups: an abstract of some 1,100 characters takes 374 B, a 
 categories 2.4 B; 18.6 % of the abstracts and 2.6 % of the titles carry TeX. The command prints ours against these.
 
 The papers of a corpus of N lie in 360 months up to June 2026 whose volume grows as arXiv's did: the last 30 days of
-3,000,000 hold some 25,000. Needs numpy, which nothing but bench/ uses.
+3,000,000 hold some 25,000.
 """
 
 from __future__ import annotations

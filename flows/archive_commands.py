@@ -84,7 +84,7 @@ _SEARCH_HELP = help_of(
     "paperwire search sparse attention",
     "paperwire search 'title:\"state space\" -video' --newest",
     "paperwire search author:hinton --limit 50 --json > hinton.json",
-    "docs/queries.md teaches the language; put quotes around what your shell would read.",
+    "docs/queries.md teaches the language.",
 )
 
 
@@ -118,7 +118,8 @@ def search(*words: _Word, newest: bool = False, limit: _Limit = 10, common: Comm
 _LOAD_HELP = help_of(
     "paperwire load arxiv.parquet --source arxiv",
     "paperwire load 2024.jsonl.gz 2025.jsonl.gz --source arxiv",
-    "docs/operate.md has the columns. The same files again bring nothing; a load cut off goes on where it stopped.",
+    "The same files again bring nothing; a load that was cut off goes on where it",
+    "stopped. docs/operate.md has the columns.",
 )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage.verify import Verification
 
 _AUTHORS_MAX = 3
+_MEGABYTE = 1_000_000
 _UNITS = {"loading": "entries", "compacting": "rows", "indexing for search": "papers"}
 
 
@@ -176,4 +177,6 @@ def _both(found: Joined) -> tuple[Paper, Paper]:
 
 
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"
+    if size_bytes < _MEGABYTE:
+        return f"{size_bytes / 1e3:,.1f} kB"
+    return f"{size_bytes / _MEGABYTE:,.1f} MB"

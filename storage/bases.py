@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.durable import committed
-from storage.errors import ArchiveCorrupt
+from storage.errors import ArchiveCorrupt, ArchiveError
 from storage.index import FileRow
 from storage.model import Intent
 from storage.rows import intent_of
@@ -92,7 +92,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> FileRow:
 def manifest_row(folder: Path, manifest: Manifest) -> FileRow:
     """The row of the index for a manifest."""
     name = base_name(manifest.lo, manifest.hi, "manifest")
-    content = (folder / name).read_bytes()
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise ArchiveError(f"{name} cannot be read: {error.strerror}") from error
     return FileRow(
         name=name,
         kind="manifest",

@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.archive import Archive
-from storage.durable import fsync
+from storage.durable import fsync, sweep
 from storage.errors import ArchiveError, ArchiveFull
 from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
 from storage.query import WORDS_SQL, parse_query
@@ -33,6 +33,7 @@ from storage.views import HOME_VARIABLE, Shape, literal, write_views
 
 _CONFIG: dict[str, Any] = {"python_enable_replacements": "false", "threads": "2"}
 _PAPERS_KEPT = 20_000  # in memory while a snapshot is open: topics share most of their papers
+_TEMPORARIES = ".papers-*.duckdb*"  # and DuckDB's own files beside them
 _FULL_BYTES = 1_000_000  # less room than this, and what failed to be written failed for that
 # What lists are made from: narrow, so that a list is found without reading text. Made when it is first asked for.
 _HEADS = """
@@ -285,7 +286,7 @@ def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> N
     """Write papers.duckdb anew and put it in place of the old one."""
     home, seq = archive.home, archive.index.latest_seq()
     temporary = home / f".papers-{os.getpid()}.duckdb"
-    temporary.unlink(missing_ok=True)
+    sweep(home, _TEMPORARIES)
     try:
         with duckdb.connect(config=_CONFIG) as connection:
             connection.execute(f"ATTACH {literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
@@ -297,12 +298,16 @@ def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> N
         fsync(home)
     except (duckdb.Error, OSError) as error:
         # DuckDB does not always say that the disk is full ("CHECKPOINT during DETACH failed").
-        full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(home).free < _FULL_BYTES
+        full = (
+            getattr(error, "errno", None) == errno.ENOSPC
+            or "No space left" in str(error)
+            or shutil.disk_usage(home).free < _FULL_BYTES
+        )
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise (ArchiveFull if full else ArchiveError)(f"cannot write papers.duckdb: {line}") from error
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            sweep(home, _TEMPORARIES)
 
 
 _WHERE_NEW = "WHERE announced_at IS NOT NULL"

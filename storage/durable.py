@@ -46,12 +46,10 @@ def committed(final: Path) -> Iterator[Path]:
         raise translated(error, final) from error
 
 
-def sweep(folder: Path) -> int:
-    """Remove what writers that were killed left in `folder`; returns how many. Only for the holder of its lock."""
-    left = [path for path in folder.glob(".tmp-*") if not _alive(path)]
-    for path in left:
+def sweep(folder: Path, pattern: str = ".tmp-*") -> None:
+    """Remove what killed writers left in `folder`. Only for the holder of its lock: nobody else writes there."""
+    for path in folder.glob(pattern):
         path.unlink(missing_ok=True)
-    return len(left)
 
 
 def translated(error: OSError, path: Path) -> ArchiveError:
@@ -59,8 +57,3 @@ def translated(error: OSError, path: Path) -> ArchiveError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ArchiveFull(f"no room to write {path.name}; nothing of this batch was kept, the next pass retries")
     return ArchiveError(f"cannot write {path.name}: {error.strerror or error}")
-
-
-def _alive(path: Path) -> bool:
-    pid = path.name.split("-")[1]
-    return pid.isdigit() and int(pid) != os.getpid() and Path(f"/proc/{pid}").exists()

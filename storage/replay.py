@@ -161,7 +161,7 @@ def _unseen_bases(archive: Archive) -> list[Manifest]:
 
 
 def _manifest_paths(archive: Archive) -> list[Path]:
-    return sorted(archive.base.glob("*-*.json.gz"))
+    return sorted(path for path in archive.base.glob("*.json.gz") if range_of(path.name))  # no temporary one
 
 
 def _outermost(manifests: list[Manifest]) -> list[Manifest]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import tables
-from storage.durable import committed
+from storage.durable import committed, sweep
 from storage.errors import ArchiveCorrupt, ArchiveError
 from storage.model import Intent
 from storage.rows import SCHEMA, intent_of, table_of
@@ -94,6 +94,7 @@ def write_segment(log: Path, meta: SegmentMeta, intents: Sequence[Intent]) -> tu
 def write_segment_table(log: Path, meta: SegmentMeta, rows: pa.Table) -> tuple[Path, Stamp]:
     """Write a segment whose rows are an Arrow table already, newest first; as `write_segment`."""
     final = segment_path(log, meta.seq)
+    sweep(log)
     with committed(final) as temporary:
         with tables.writer(temporary, SCHEMA) as writer:
             writer.add_key_value_metadata({_META_KEY: meta.to_json()})

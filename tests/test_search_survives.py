@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tantivy
 
-from storage.errors import ArchiveCorrupt, ArchiveError
+from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 from storage.search import Search
+from storage.search_files import told
 from tests.search_rows import a_row, a_search, a_table, found, numbered
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +28,7 @@ FORKS = """
 import os, signal, sys, time
 from pathlib import Path
 from storage.search import Search
+from storage.search_files import told
 from tests.search_rows import numbered
 
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
@@ -56,6 +59,7 @@ READER = """
 import select, sys
 from pathlib import Path
 from storage.search import Search
+from storage.search_files import told
 search, asked, wrong = Search(Path(sys.argv[1])), 0, []
 while asked < 10 or not select.select([sys.stdin], [], [], 0)[0]:
     text = ["title:paper", "author:minta", "-zebra"][asked % 3]
@@ -75,6 +79,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from storage.search import Search
+from storage.search_files import told
 from tests.search_rows import numbered
 def batches():
     yield numbered(0, 10)
@@ -253,3 +258,36 @@ def test_an_index_may_be_copied_to_another_home(tmp_path: Path) -> None:
     a_search(tmp_path / "one", a_row("old"))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     assert found(Search(tmp_path / "two"), "titles") == ["old"]
+
+
+def test_a_writer_that_is_not_ours_is_told_of_too(tmp_path: Path) -> None:
+    search = a_search(tmp_path, a_row("old"))
+    foreign = tantivy.Index.open(str(damaged(tmp_path, "meta.json").parent)).writer(15_000_000, 1)
+    with pytest.raises(ArchiveError, match="another process is writing the search index"):
+        search.update(a_table(a_row("new")), seq=2)
+    foreign.wait_merging_threads()
+    search.update(a_table(a_row("new")), seq=2)
+    assert sorted(found(search, "titles")) == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told_so"),
+    [
+        ("An IO error occurred: 'No space left on device (os error 28) at path \"x\"'", ArchiveFull, "no room"),
+        ('Os { code: 122, kind: Other, message: "Disk quota exceeded" }', ArchiveFull, "no room"),
+        ("Os { code: 13, kind: PermissionDenied }", ArchiveError, "Permission denied"),
+        ("An index writer was killed.. A worker thread encountered an error", ArchiveError, "it stays as it was"),
+        ("Data corrupted: 'checksum'", ArchiveCorrupt, "damaged.*rebuild it"),
+    ],
+)
+def test_what_tantivy_says_becomes_one_of_our_errors(
+    tmp_path: Path, said: str, kind: type[ArchiveError], told_so: str
+) -> None:
+    with pytest.raises(ArchiveError, match=told_so) as caught, told(tmp_path):
+        raise ValueError(said)
+    assert type(caught.value) is kind
+
+
+def test_what_is_no_fault_of_the_index_is_raised_as_it_is() -> None:
+    with pytest.raises(KeyboardInterrupt), told():
+        raise KeyboardInterrupt

@@ -12,11 +12,11 @@ import pytest
 
 from tests.crash import faults, readers, tracing
 from tests.crash.report import Row
-from tests.crash.scenes import Scene, scenes
+from tests.crash.scenes import SCENES, Scene
 from tests.crash.shares import CI
 from tests.crash.workers import Workers
 
-FAILING = [scene for scene in scenes() if scene.fails]
+FAILING = [scene for scene in SCENES if scene.fails]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.crash import kills, power, tracing
 from tests.crash.report import Row
-from tests.crash.scenes import Scene, scenes
+from tests.crash.scenes import SCENES, Scene
 from tests.crash.shares import CI
 from tests.crash.workers import Workers
 
@@ -33,7 +33,7 @@ def hold(row: Row) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_killed_before_any_call_that_changes_a_file_nothing_is_lost(
     workers: Workers, tmp_path: Path, scene: Scene
 ) -> None:

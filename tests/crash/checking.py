@@ -11,9 +11,8 @@ from typing import Any
 
 from storage.archive import Archive
 from storage.catalog import Catalog
-from storage.model import Commit
 from storage.verify import verify
-from tests.crash.world import Batch, Oracle, Seen, World
+from tests.crash.world import Oracle, Seen, Step, World
 
 _NAMED = 3  # of each kind of damage, the first few are named
 
@@ -39,14 +38,14 @@ def check(
     *,
     acknowledged: int,
     until: int,
-    append: Callable[[Archive, Batch], Commit],
+    apply: Callable[[Archive, int, Step], bool],
     publish: Callable[[Archive], None],
     compact: Callable[[Archive], None] | None = None,
     stream: int = 0,
 ) -> Damage:
     """Check an archive of which `acknowledged` steps were acknowledged; then commit up to `until` and check again.
 
-    No hand work: it is opened, its batches are offered again under their ids, it is compacted where `compact` is
+    No hand work: it is opened, its steps are offered again under their ids, it is compacted where `compact` is
     given, and published. What a killed compaction left may stay until then.
     """
     damage, world = Damage(), World(stream)
@@ -54,10 +53,9 @@ def check(
         committed = archive.index.latest_seq()
         damage.lost += _rows(world, committed, acknowledged)
         _compare_papers(damage, archive, world.oracle(committed))
-        for step, batch in enumerate(world.batches(0, until)):
-            commit = append(archive, batch)
-            if (commit.seq is None) != (step < committed):
-                damage.faults.append(f"step {step} offered again became segment {commit.seq}, {committed} were there")
+        for number, step in enumerate(world.steps(0, until)):
+            if apply(archive, number, step) != (number >= committed):
+                damage.faults.append(f"step {number} offered again was taken twice or not, {committed} were there")
         if compact:
             compact(archive)
         publish(archive)
@@ -108,6 +106,9 @@ def _compare_papers(damage: Damage, archive: Archive, oracle: Oracle) -> None:
         for paper_id, paper in found.items()
         if (paper.title, paper.abstract, paper.doi) != ((e := oracle.papers[paper_id]).title, e.abstract, e.doi)
     ]
+    gone = archive.papers(oracle.merged)
+    apart = [p for p, (kept, _) in oracle.merged.items() if p not in gone or gone[p].merged_into != kept]
+    damage.faults += [f"{p} is not merged as it was" for p in apart[:_NAMED]]
     damage.faults += [f"{p} is not what was committed" for p in wrong[:_NAMED]]
     damage.faults += [f"{p} is gone" for p in missing[:_NAMED]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,17 @@ _ENOUGH = "64m"
 
 def fail_everywhere(workers: Workers, folder: Path, scene: Scene, error: str, *, on: bool, points_max: int) -> Row:
     """Have each call fail that may fail with `error` (`on`: from there on); check what it says and what is left."""
-    row = Row(f"{error}{' from then on' if on else ''} in {scene.name}")
+    row, aborted = Row(f"{error}{' from then on' if on else ''} in {scene.name}"), 0
     stage = Stage(workers, folder, scene)
     for point in tracing.spread(_may_fail(stage, folder / "calls", error), points_max):
         outcome = tracing.failed_at(stage.start(), point, error, on=on)
         row.points += 1
         row.killed += bool(outcome.error)
-        row.take(str(point), stage.check(len(outcome.acknowledged)), unclear(outcome, full=False))
+        # DuckDB itself ends the process where it cannot open its own log; what matters is what is left then.
+        ended = error == "EMFILE" and outcome.status == -signal.SIGABRT
+        aborted += ended
+        row.take(str(point), stage.check(len(outcome.acknowledged)), "" if ended else unclear(outcome, full=False))
+    row.note = f"{aborted} times DuckDB ended the process" if aborted else ""
     if not row.killed:
         row.faults.append("no call failed: the test tested nothing")
     return row.done()

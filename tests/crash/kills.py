@@ -6,7 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
-from tests.crash import operations, tracing
+from tests.crash import tracing
 from tests.crash.report import Row
 from tests.crash.scenes import Scene, Stage, checked
 from tests.crash.workers import Workers
@@ -37,7 +37,7 @@ def kill_at_random(workers: Workers, folder: Path, *, kills: int, seed: int = 1)
     while row.killed < kills:
         home, done = folder / f"home-{row.killed}", 0
         for number in range(min(25, kills - row.killed)):
-            compact_every = 7 if operations.has("compact") else 0
+            compact_every = 7
             running = workers.start("ingest", home, first=done, until=None, publish=True, compact_every=compact_every)
             running.go().wait(chance.uniform(0.02, 0.6))
             running.kill()

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash import operations
 from tests.crash.report import Row
 from tests.crash.scenes import checked
 from tests.crash.workers import Workers
@@ -101,7 +100,7 @@ def cut_power(workers: Workers, folder: Path, kind: str, *, cuts: int, seed: int
 def _cut_once(workers: Workers, disk: Disk, row: Row, done: int, chance: random.Random) -> int:
     """One cut in an archive of which `done` steps are committed; returns how many are after it and its check."""
     home = disk.mounted / "home"
-    compact_every = 5 if operations.has("compact") else 0
+    compact_every = 5
     running = workers.start("ingest", home, first=done, until=None, publish=True, compact_every=compact_every).go()
     if row.points % 2:
         running.wait(chance.uniform(0.05, 1))

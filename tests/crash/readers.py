@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.crash import operations
 from tests.crash.report import Row
 from tests.crash.scenes import checked
 from tests.crash.workers import Workers
@@ -14,7 +13,7 @@ _READERS = 2
 
 def read_while_writing(workers: Workers, folder: Path, *, commits: int) -> Row:
     """Two processes count papers and sightings in a loop during so many commits, each published, and compactions."""
-    compact_every = commits // 5 if operations.has("compact") else 0
+    compact_every = commits // 5
     row, home = Row(f"readers during {commits:,} commits and {5 if compact_every else 0} compactions"), folder / "home"
     workers.do("ingest", home, first=0, until=1, publish=True)
     readers = [workers.start("count", home, steps=commits).go() for _ in range(_READERS)]
@@ -39,7 +38,8 @@ def write_at_once(workers: Workers, folder: Path, *, steps: int, same: bool) -> 
     row, home = Row(f"two ingests at once of {'the same' if same else 'different'} batches"), folder / "home"
     streams = (0, 0) if same else (0, 1)
     writers = [
-        workers.start("ingest", home, first=0, until=steps, stream=stream, publish=True).go() for stream in streams
+        workers.start("ingest", home, first=0, until=steps, stream=stream, plain=True, publish=True).go()
+        for stream in streams
     ]
     for writer in writers:
         written = writer.outcome()

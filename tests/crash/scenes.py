@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash import operations
 from tests.crash.workers import Outcome, Running, Workers
 
 _STEPS = 8  # committed before the operation under test
@@ -23,8 +22,8 @@ class Scene:
     arguments: dict[str, Any] = field(default_factory=dict)
     steps: int = _STEPS  # committed before `prepare`
     brings: int = 0  # steps the operation commits
-    needs: str = ""  # what the archive must be able to do
     tidy: bool = False  # whether only the next compaction removes what it leaves
+    mends: bool = False  # whether it is done again after a crash, as whoever asked for it would
     more: int = 0  # steps that `prepare` commits
     fails: bool = False  # whether its calls are made to fail, too
     prepare: Callable[[Workers, Path], None] | None = None
@@ -51,11 +50,18 @@ def _unseen_segment(workers: Workers, home: Path) -> None:
     index.write_bytes(before)
 
 
-def _damaged(workers: Workers, home: Path) -> None:
-    """No index, and a papers.duckdb cut short."""
-    for path in (home / "archive").glob("index.sqlite*"):
-        path.unlink()
+def _no_index(workers: Workers, home: Path) -> None:
+    """An index whose file was cut, and a papers.duckdb cut short."""
+    index = home / "archive" / "index.sqlite"
+    index.write_bytes(index.read_bytes()[: 3 * 4096])
     (home / "papers.duckdb").write_bytes(b"cut short")
+
+
+def _damaged_base(workers: Workers, home: Path) -> None:
+    """A base that is damaged while its segments are still there."""
+    workers.do("compact", home, now=1)
+    base = next((home / "archive" / "base").glob("*.papers.parquet"))
+    base.write_bytes(base.read_bytes()[:-100])
 
 
 def _compacted(workers: Workers, home: Path) -> None:
@@ -70,23 +76,21 @@ SCENES = (
     Scene(name="a commit, published", operation="ingest", arguments=_commit(publish=True), brings=1, fails=True),
     Scene(name="taking an unseen segment", operation="open", prepare=_unseen_segment, brings=1),
     Scene(name="building the index again", operation="rebuild"),
-    Scene(name="a compaction", operation="compact", arguments={"now": 1}, needs="compact", fails=True, tidy=True),
+    Scene(name="a compaction", operation="compact", arguments={"now": 1}, fails=True, tidy=True),
     Scene(
         name="a full compaction of a base and segments",
         operation="compact",
         arguments={"now": 3, "full": True},
         more=4,
-        needs="compact",
         prepare=_compacted,
         tidy=True,
     ),
-    Scene(name="a repair", operation="repair", needs="repair", prepare=_damaged),
+    Scene(name="a merge", operation="ingest", arguments=_commit(12), steps=12, brings=1),
+    Scene(name="a bulk load", operation="ingest", arguments=_commit(13), steps=13, brings=1, fails=True),
+    Scene(name="a split", operation="ingest", arguments=_commit(14), steps=14, brings=1),
+    Scene(name="a repair of the index", operation="repair", prepare=_no_index, mends=True),
+    Scene(name="a repair of a base", operation="repair", prepare=_damaged_base, tidy=True, mends=True),
 )
-
-
-def scenes() -> list[Scene]:
-    """The scenes this archive can play."""
-    return [scene for scene in SCENES if not scene.needs or operations.has(scene.needs)]
 
 
 @dataclass(slots=True)
@@ -118,6 +122,8 @@ class Stage:
     def check(self, acknowledged: int) -> dict[str, Any]:
         """Check it after a trial that acknowledged so many steps."""
         scene = self.scene
+        if scene.mends:
+            self.workers.run(scene.operation, self.home, **scene.arguments)
         before = scene.steps + scene.more
         asked = {"acknowledged": before + acknowledged, "until": before + scene.brings + 1, "tidy": scene.tidy}
         return checked(self.workers.run("check", self.home, **asked))

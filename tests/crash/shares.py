@@ -53,7 +53,7 @@ Part = Callable[[Workers, Path, Share], Iterator[Row]]
 
 def run_kills(workers: Workers, folder: Path, share: Share) -> Iterator[Row]:
     """Kill every operation before each call that changes a file."""
-    for number, scene in enumerate(scenes.scenes()):
+    for number, scene in enumerate(scenes.SCENES):
         if reason := tracing.why_not():
             yield Row(f"kill -9 in {scene.name}", skipped=reason)
         else:
@@ -73,7 +73,7 @@ def run_power(workers: Workers, folder: Path, share: Share) -> Iterator[Row]:
 
 def run_faults(workers: Workers, folder: Path, share: Share) -> Iterator[Row]:
     """Have calls fail, and fill a disk."""
-    played = [scene for scene in scenes.scenes() if scene.fails]
+    played = [scene for scene in scenes.SCENES if scene.fails]
     for scene in played:
         for error, on in faults.ERRORS:
             place = folder / f"{scene.name} {error} {on}".replace(" ", "-")

@@ -1,7 +1,8 @@
 """A made-up run of the wire that is the same every time, and by plain rules what the archive must hold after it.
 
 Step k of a world becomes commit k + 1. Ids overlap; papers are revised, cross-listed, listed with votes, get a DOI
-late, and come from a blog without any id. The oracle says what that adds up to without asking the code under test.
+late, come from a blog without any id, come in bulk, are merged and split by hand. The oracle says what that adds up to
+without asking the code under test.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from storage.identity import fingerprint
@@ -17,19 +18,36 @@ from storage.model import Entry
 from tests.builders import NOW
 
 _STRIDE = 4  # papers a step may bring
-_STREAM = 20_000  # steps of different worlds never share a paper
+_BULK = 60  # papers a backfill brings
+_FAR = 500_000  # they are numbered from here
+_ROUND = 16
+_STREAM = 1_000  # steps of different worlds never share a paper
 Seen = tuple[str, str, str, datetime]
 """(paper_id, source, entry_id, seen_at): one sighting; every one of a world differs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one source said at one time."""
+    """What one source said at one time; in `bulk`, as one table of a backfill."""
 
     batch_id: str
     source: str
     now: datetime
     entries: tuple[Entry, ...]
+    bulk: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Two papers made one by hand; with `undo`, made two again."""
+
+    kept: str
+    other: str
+    now: datetime
+    undo: bool = False
+
+
+Step = Batch | Merge
 
 
 @dataclass(slots=True)
@@ -47,15 +65,21 @@ class Expected:
 class Oracle:
     """What the archive must hold after some steps."""
 
-    papers: dict[str, Expected] = field(default_factory=dict)
+    papers: dict[str, Expected] = field(default_factory=dict)  # those that are shown
+    merged: dict[str, tuple[str, Expected]] = field(default_factory=dict)  # those that are not, with who took them in
     sightings: list[Seen] = field(default_factory=list)
     _said: dict[tuple[str, str], Entry] = field(default_factory=dict)
     _named: dict[str, str] = field(default_factory=dict)
 
-    def take(self, batch: Batch) -> None:
-        """Add what one batch brings."""
-        for entry in batch.entries:
-            self._take(entry, batch.now)
+    def take(self, step: Step) -> None:
+        """Add what one step brings."""
+        if isinstance(step, Batch):
+            for entry in step.entries:
+                self._take(entry, step.now)
+        elif step.undo:
+            self.papers[step.other] = self.merged.pop(step.other)[1]
+        else:
+            self.merged[step.other] = (step.kept, self.papers.pop(step.other))
 
     def counted(self) -> Counter[Seen]:
         """How often each sighting must be there: once."""
@@ -90,30 +114,44 @@ class Oracle:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A stream of steps; worlds of different streams share nothing but their sources."""
+    """A stream of steps; worlds of different streams share nothing but their sources.
+
+    Of each 16 steps one merges two papers, one loads a backfill and, every other time, one splits the two again;
+    a `plain` world has batches only, so that two writers can go through it at once.
+    """
 
     stream: int = 0
+    plain: bool = False
 
-    def batch(self, step: int) -> Batch:
-        """The batch of one step, from 0."""
-        make = (self._new_and_replaced, self._cross_listed, self._daily_list, self._journal_and_blog)[step % 4]
-        entries = tuple(make(step))
+    def step(self, number: int) -> Step:
+        """One step, from 0."""
+        now = NOW + timedelta(hours=number, minutes=self.stream)
+        part = number % _ROUND
+        if not self.plain and (part == 12 or (part == 14 and number % (2 * _ROUND) == part)):
+            first = number - part
+            blog = fingerprint(_blog(self._number(first + 3, 1), edition=0))
+            kept = f"arxiv:{_arxiv_id(self._number(first, 2))}"
+            return Merge(kept=kept, other=f"fp:{blog}", now=now, undo=part == 14)
+        bulk = not self.plain and part == 13
+        makers = (self._new_and_replaced, self._cross_listed, self._daily_list, self._journal_and_blog)
+        entries = tuple(self._backfill(number) if bulk else makers[number % 4](number))
         return Batch(
-            batch_id=f"world {self.stream} step {step}",
+            batch_id=f"world {self.stream} step {number}",
             source=entries[0].source,
-            now=NOW + timedelta(hours=step, minutes=self.stream),
+            now=now,
             entries=entries,
+            bulk=bulk,
         )
 
-    def batches(self, first: int, until: int) -> list[Batch]:
-        """The batches of steps [first, until)."""
-        return [self.batch(step) for step in range(first, until)]
+    def steps(self, first: int, until: int) -> list[Step]:
+        """The steps [first, until)."""
+        return [self.step(number) for number in range(first, until)]
 
     def oracle(self, steps: int) -> Oracle:
         """What the archive must hold after the first `steps` steps."""
         oracle = Oracle()
-        for batch in self.batches(0, steps):
-            oracle.take(batch)
+        for step in self.steps(0, steps):
+            oracle.take(step)
         return oracle
 
     def _number(self, step: int, place: int) -> int:
@@ -135,6 +173,10 @@ class World:
         for age in (2, 6, 10):  # the list is read again, each time with more votes
             for place in (0, 3) if step >= age else ():
                 yield _listed(self._number(step - age, place), upvotes=step)
+
+    def _backfill(self, step: int) -> Iterator[Entry]:
+        for place in range(_BULK):
+            yield replace(_arxiv(_FAR + self._number(step, 0) * _BULK + place), source="arxiv-bulk", announce_type=None)
 
     def _journal_and_blog(self, step: int) -> Iterator[Entry]:
         yield _journal(self._number(step, 0), f"10.5555/j.{self._number(step, 0)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -136,12 +137,19 @@ def _child(writer: int, home: Path, name: str, arguments: dict[str, Any], point:
     def heard(event: str, values: tuple[Any, ...]) -> None:
         if event in ("os.link", "os.remove", "os.rename", "os.mkdir"):
             tick(f"{event} {values[0]}")
-        elif event == "sqlite3.connect/handle":
-            values[0].set_trace_callback(lambda sql: None if sql.startswith(("SELECT", "PRAGMA")) else tick(sql[:20]))
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(lambda sql: None if sql.startswith(("SELECT", "PRAGMA")) else tick(sql[:20]))
+        return connection
+
+    def synced(descriptor: int) -> None:
+        tick(f"fsync {points}")
+        fsync(descriptor)
 
     sys.addaudithook(heard)
-    real = os.fsync
-    os.fsync = lambda descriptor: (tick(f"fsync {points}"), real(descriptor))[1]  # it makes no event
+    connect, fsync = sqlite3.connect, os.fsync
+    sqlite3.connect, os.fsync = traced, synced  # type: ignore[assignment] # what makes no event, here in the child
     try:
         with Archive(home) as archive:
             OPERATIONS[name](archive, **arguments)
