@@ -80,7 +80,7 @@ def _new_arxiv_id(found: re.Match[str]) -> str | None:
     month, number = found[1], found[2]
     digits = 5 if month >= _ARXIV_FIVE_DIGITS_FIRST else 4
     # The month is not judged: arXiv's own test data has 1234.5645, and what arXiv says of itself is not refused.
-    valid = month >= _ARXIV_NEW_FIRST and len(number) == digits and int(number) > 0
+    valid = month >= _ARXIV_NEW_FIRST and len(number) == digits
     return f"{month}.{number}" if valid else None
 
 

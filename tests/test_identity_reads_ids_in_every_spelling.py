@@ -63,7 +63,6 @@ from tests.builders import an_entry
         # arXiv never gave these
         ("0703.0001", None),
         ("1412.00001", None),
-        ("2606.00000", None),
         ("2606.000123", None),
         ("arXiv:hep-th/9913001", None),
         ("quant-ph/0704001", None),
