@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from flows.pipeline import SourceReport
+from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
 from publishers.site import PublishReport
 
@@ -97,6 +98,32 @@ def delivery_account(report: DeliveryReport) -> str:
     table = ["| | |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)]
     reasons = [without_addresses(reason) for reason in report.reasons]
     return "\n".join([f"### {plain(report.edition_id)}", "", *table, *_list("Reasons", reasons)])
+
+
+def maintain_line(report: MaintainReport) -> str:
+    """Say in one line what a night's maintenance did and found."""
+    faults = report.verification.faults
+    if faults:
+        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return f"the archive is damaged: {faults[0]}{more}"
+    merged = f"merged {report.compacted.compaction.files} files; " if report.compacted.compaction else ""
+    return f"{merged}all {report.verification.papers:,} papers are as committed"
+
+
+def maintain_account(report: MaintainReport) -> str:
+    """Tell what was merged, deleted, forgotten and verified, and every fault."""
+    found, compacted = report.verification, report.compacted
+    rows = (
+        ("papers", found.papers),
+        ("commits", found.segments),
+        ("files", found.files),
+        ("files merged", compacted.compaction.files if compacted.compaction else 0),
+        ("files deleted", compacted.files_deleted),
+        ("files that wait a day to be deleted", compacted.files_retired),
+        ("records forgotten", report.forgotten),
+    )
+    table = ["| | |", "|---|---:|", *(f"| {name} | {value:,} |" for name, value in rows)]
+    return "\n".join([f"### {plain(maintain_line(report))}", "", *table, *_list("Faults", found.faults)])
 
 
 def artifact_key(*parts: str) -> str:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.markup import escape
 
-from flows.accounts import delivery_line, ingest_line, publish_line, without_addresses
+from flows.accounts import delivery_line, ingest_line, maintain_line, publish_line, without_addresses
 from flows.hosting import Report
 from flows.pipeline import SourceReport, topics_of
+from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
 from publishers.paths import feed_path
 from publishers.site import ALL
@@ -47,13 +48,15 @@ class Board:
         self._console.print("[bold green]Paperwire is up[/]; Ctrl-C ends it.", *lines, sep="\n", soft_wrap=True)
 
     def tell(self, report: Report, next_read: datetime | None = None) -> None:
-        """Print what became of one read, publish or edition; `next_read` is when a failed source is read again."""
+        """Print what became of a read, publish, edition or night; `next_read` is when a failed source is read again."""
         if isinstance(report, SourceReport):
             self._read(report, next_read)
         elif isinstance(report, DeliveryReport):
             self._line("[green]✓[/]" if not report.failed + report.deferred else "[yellow]![/]", delivery_line(report))
             for reason in report.reasons:
                 self._line(" ", without_addresses(reason))
+        elif isinstance(report, MaintainReport):
+            self._line("[green]✓[/]" if report.well else "[red]✗[/]", f"maintained: {maintain_line(report)}")
         else:
             self._line("[green]✓[/]", f"published: {publish_line(report)}")
 

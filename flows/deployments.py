@@ -1,4 +1,4 @@
-"""What runs when: one `ingest` deployment per source on its cadence, `publish` on the event, `newsletter` once a day.
+"""What runs when: one `ingest` deployment per source on its cadence, `publish` on the event, the rest once a day.
 
 All of it follows from the settings. deploy/prefect.yaml says the same for work pools; there Prefect's concurrency
 limits see to it that each runs once at a time. Here the runner does, because Prefect ends a run under a limit when its
@@ -20,6 +20,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows.ingest import ingest
+from flows.maintain import maintain
 from flows.newsletter import newsletter
 from flows.outbox import SOURCE_RESOURCE
 from flows.publish import publish, sweep
@@ -29,6 +30,7 @@ from storage.settings import Mail, Settings, Source
 
 TAG = "paperwire"
 PUBLISH, SWEEP = "publish/publish", "sweep/sweep"  # full names: flow/deployment
+MAINTAIN_CRON = "30 2 * * *"  # UTC: between the daily lists and arXiv's mailing
 _NEWSLETTER_AT = time(7, 0)  # UTC, where mail.send_after names no time of its own
 # Every key of the template must be in the payload, else Prefect drops the event.
 _ON_INGESTED = DeploymentEventTrigger(
@@ -53,6 +55,8 @@ def deployments(settings: Settings) -> tuple[Deployment, ...]:
     found.append(_deployment(publish, "publish", "Brings the site up to date.", triggers=[_ON_INGESTED]))
     # No schedule here: the supervisor asks for a sweep when there is something to sweep.
     found.append(_deployment(sweep, "sweep", "Publishes what no event has asked for."))
+    nightly = Cron(MAINTAIN_CRON, timezone="UTC", slug="maintain")
+    found.append(_deployment(maintain, "maintain", "Compacts and verifies the archive.", schedules=[nightly]))
     if settings.mail:
         daily = Cron(newsletter_cron(settings.mail), timezone="UTC", slug="newsletter")
         found.append(_deployment(newsletter, "newsletter", "Sends every edition that is due.", schedules=[daily]))

@@ -10,10 +10,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from flows.pipeline import SourceReport, Tools
+from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
 from publishers.site import PublishReport
 
-Report = SourceReport | PublishReport | DeliveryReport
+Report = SourceReport | PublishReport | DeliveryReport | MaintainReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,9 +205,12 @@ def _is_moment(value: object, kind: pa.DataType) -> bool:
 
 
 def _typed(table: pa.Table) -> pa.Table:
-    """The columns of an entry in their types, those that are not there left out."""
+    """The columns of an entry in their types; those that are not there are empty."""
     columns: dict[str, pa.Array] = {}
-    for name in (n for n in COLUMNS if n in table.column_names):
+    for name in COLUMNS:
+        if name not in table.column_names:
+            columns[name] = _column(pa.chunked_array([pa.nulls(table.num_rows, _TYPES[name])]), _TYPES[name])
+            continue
         try:
             columns[name] = _column(table[name], _TYPES[name])
         except (pa.ArrowException, ValueError) as error:

@@ -414,7 +414,7 @@ def _rate(unit: str) -> ProgressColumn:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
+            speed = (task.finished_speed or task.speed) if unit != "%" else None
             return Text(f"{task.completed:,.0f} {unit}{f', {speed:,.0f}/s' if speed else ''}", no_wrap=True)
 
     return Rate()

@@ -145,7 +145,7 @@ def search(found: Sequence[Found], *, as_json: bool) -> None:
         names = ", ".join(one.authors[:_AUTHORS_MAX]) + (" and others" if len(one.authors) > _AUTHORS_MAX else "")
         about = " · ".join(filter(None, (f"{one.new_at:%Y-%m-%d}", names)))
         id_, title = f"[cyan]{escape(one.paper_id.ljust(width))}[/]  ", escape(one.title)
-        show.hang(id_, f"{title} [dim]{escape(about)}[/]")
+        show.hang(id_, f"{title} [dim]· {escape(about)}[/]")
     if not found:
         show.say("[dim]no paper answers[/]")
 

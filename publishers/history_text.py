@@ -36,6 +36,7 @@ _LABELS = {
 _TEXTS = frozenset(["title", "abstract", "journal_ref"])
 _BETWEEN = {"authors": ", ", "categories": " "}
 _SILENT = "Recorded, not announced"
+_BY_HAND = {"merged": "Merged with another paper", "split": "Parted from another paper"}
 # What these say is shown word by word below them.
 _TOLD_BELOW = frozenset([Announcement.REVISED, Announcement.PUBLISHED, Announcement.CODE_APPEARED])
 _WORDS_MAX = 1_500  # of one diff; beyond it the lengths say more
@@ -126,6 +127,7 @@ def _row(step: Step) -> Row:
     shown = tuple((_LABELS[change.field], _parts(change)) for change in changes if not _is_said(change, step))
     days = [event.day for event in step.events] or [step.revision.at.date() if step.revision else date.min]
     said = [_headline(event, told_below=bool(shown)) for event in step.events]
+    said += [text for change, text in _BY_HAND.items() if step.revision and change in step.revision.changes]
     if step.revision and not step.before and step.events and Announcement.NEW not in step.revision.announcements:
         said.append("what was before is not known")
     return Row(day=days[0], headline=_sentence(said) or _SILENT, changes=shown)

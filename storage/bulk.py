@@ -32,6 +32,7 @@ ROWS = 50_000  # of a segment; more cost memory and gain nothing
 _SEGMENTS_AT_ONCE = 10  # taken into the index in one transaction
 _SLOW_ROWS = 2_000  # entries that need a closer look, at once
 _COLUMNS = ["paper_id", "aliases", "sources", "content_hash", "categories", "doi", "journal_ref", "license_url", "seq"]
+_COLUMNS += ["merged_into"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def load(
     `progress` is told how many entries are done. Raises ArchiveError, ArchiveFull.
     """
     found = Loaded(offered=0, fresh=0, changed=0, known=0, rejected=0, segments=0)
-    with _Desk(archive) as desk:
+    with archive.index.told(), _Desk(archive) as desk:
         slow: list[pa.Table] = []
         for number, table in enumerate(_sized(batches)):
             sheet = sheet_of(table, source=source, now=now, limits=archive.limits)
@@ -145,6 +146,7 @@ class _Desk:
             "titles (k BIGINT)",  # of every title
             "facts (k BIGINT, source VARCHAR, h UBIGINT)",
             "pending (k BIGINT, seq BIGINT)",
+            "stale (paper_id VARCHAR, seq BIGINT)",
         ):
             self._connection.execute(f"CREATE TABLE {table}")
         self._segments = 0
@@ -157,10 +159,10 @@ class _Desk:
         try:
             if kind is None:
                 self.flush()
-            elif self._archive.index.connection.in_transaction:
+        finally:
+            if self._archive.index.connection.in_transaction:
                 # What was linked is committed: the next opening takes it in.
                 self._archive.index.connection.execute("ROLLBACK")
-        finally:
             self._connection.close()
 
     def group(self) -> _Group:
@@ -208,6 +210,8 @@ class _Desk:
         if commit.seq is not None:
             file = next(f for f in self._archive.index.files("log") if f.lo == commit.seq)
             for table in read_rows(self._archive.path(file), _COLUMNS, footer=file.footer):
+                self._connection.register("r", table.select(["paper_id"]))
+                self._connection.execute(f"DELETE FROM facts WHERE k IN (SELECT {KEY_SQL.format('paper_id')} FROM r)")
                 self._learn_rows(table)
 
     def flush(self) -> None:
@@ -229,6 +233,11 @@ class _Desk:
 
     def _read_log(self) -> None:
         archive = self._archive
+        stale = [(paper_id, seq) for paper_id, seq, _ in archive.index.stale_rows()]
+        columns = {"p": pa.array([p for p, _ in stale], pa.string()), "s": pa.array([s for _, s in stale], pa.int64())}
+        self._connection.register("s", pa.table(columns))
+        self._connection.execute("INSERT INTO stale SELECT * FROM s")
+        self._connection.unregister("s")
         for file in archive.index.files("log", "papers"):
             for table in read_rows(archive.path(file), _COLUMNS, footer=file.footer):
                 self._learn_rows(table)
@@ -258,7 +267,11 @@ class _Desk:
         connection.execute(
             f"INSERT INTO titles SELECT {key} FROM (SELECT unnest(aliases) AS a FROM r) WHERE starts_with(a, 'title:')"
         )
-        connection.execute(f"INSERT INTO facts SELECT {KEY_SQL.format('paper_id')}, unnest(sources), {facts} FROM r")
+        # What a paper no longer is, or was until it was merged away, is news when it is said again.
+        connection.execute(
+            f"""INSERT INTO facts SELECT {KEY_SQL.format("paper_id")}, unnest(sources), {facts} FROM r
+            ANTI JOIN stale USING (paper_id, seq) WHERE merged_into IS NULL"""
+        )
         connection.unregister("r")
 
 

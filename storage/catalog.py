@@ -318,7 +318,9 @@ def _revision(row: Mapping[str, Any]) -> Revision:
     announcements = tuple(Announcement(a) for a in row["announcements"])
     moment = paper.announced_at if Announcement.NEW in announcements else paper.revised_at
     told = Announcement.NEW in announcements or any(a in TOLD for a in announcements)
-    at = (moment if told else None) or sighting_of(row["sightings"][0]).seen_at
+    # A merge or split by hand has no sighting and told nobody.
+    seen = sighting_of(row["sightings"][0]).seen_at if row["sightings"] else paper.revised_at or paper.first_seen_at
+    at = (moment if told else None) or seen
     return Revision(paper=paper, announcements=announcements, changes=tuple(row["changes"] or ()), at=at)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from storage.snapshots import AsOf, Snapshot, open_snapshot
 from storage.views import literal
 
 Format = Literal["duckdb", "parquet"]
-Progress = Callable[[int, int], None]  # per cent of all tables done, per cent in all
+Progress = Callable[[int, int], None]  # per cent done, 100
 
 _MARK = "paperwire.json"  # what says that a folder is an export
 _MAGIC, _MAGIC_AT = b"DUCK", 8  # of a DuckDB file
@@ -70,8 +71,8 @@ def export(
     """
     target = target.absolute()
     _refuse(home, target, format, force=force)
-    beside = target.with_name(f".{target.name}-{os.getpid()}")
-    spill = target.with_name(f".{target.name}-{os.getpid()}.spill")
+    _sweep(target)
+    beside, spill = _beside(target), _beside(target, ".spill")
     snapshot = open_snapshot(home, as_of, {"memory_limit": _MEMORY, "temp_directory": str(spill)})
     try:
         with snapshot, _told(target):
@@ -79,8 +80,8 @@ def export(
             rows = write(snapshot, beside, _Steps(snapshot.connection, progress))
             _put(beside, target)
     finally:
-        for left in (beside, spill):
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        for left in (beside, spill, _beside(target, ".wal")):
+            _remove(left)
     files = [p for p in target.rglob("*") if p.is_file()] if target.is_dir() else [target]
     return Exported(
         path=target,
@@ -149,7 +150,7 @@ class _Steps:
 
     def _tell(self, percent: float) -> None:
         if self._progress:
-            self._progress(min(self.done * 100 + round(percent), self.total * 100), self.total * 100)
+            self._progress(min(100, round((self.done * 100 + percent) / self.total)), 100)
 
 
 def _write_duckdb(snapshot: Snapshot, path: Path, steps: _Steps) -> dict[str, int]:
@@ -202,7 +203,7 @@ def _tables(snapshot: Snapshot) -> list[str]:
 def _put(beside: Path, target: Path) -> None:
     """Give what was written its name. Of a folder that is replaced there is, for a moment, neither."""
     if target.is_dir():
-        old = target.with_name(f".{target.name}-{os.getpid()}.old")
+        old = _beside(target, ".old")
         target.rename(old)
         try:
             beside.rename(target)
@@ -213,6 +214,37 @@ def _put(beside: Path, target: Path) -> None:
     else:
         beside.replace(target)
     fsync(target.parent)
+
+
+def _beside(target: Path, ending: str = "") -> Path:
+    """A name of this process, beside the target."""
+    return target.with_name(f".{target.name}-{os.getpid()}{ending}")
+
+
+def _sweep(target: Path) -> None:
+    """Remove what an export to the same place left behind when it was killed."""
+    name = re.compile(rf"\.{re.escape(target.name)}-(\d+)(?:\.wal|\.spill|\.old)?")
+    for path in target.parent.iterdir():
+        found = name.fullmatch(path.name)
+        if found and not _runs(int(found[1])):
+            _remove(path)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -97,18 +97,25 @@ class Index:
         self.connection.close()
 
     @contextmanager
+    def told(self) -> Iterator[None]:
+        """Say SQLite's errors in one line of ours. Raises ArchiveError, ArchiveFull."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _translated(error, self._path) from error
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the one write lock; commit at the end, roll back on any error."""
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-            yield
-            self.connection.execute("COMMIT")
-        except BaseException as error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise _translated(error, self._path) from error
-            raise
+        with self.told():
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
 
     # What is known -------------------------------------------------------------------------------------------
 

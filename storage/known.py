@@ -82,7 +82,7 @@ class Known:
         """The id a new paper gets; a fingerprint that another paper has already is told apart by the entry's own id."""
         if strong:
             return strong[0]
-        return weak[-1] if weak[-1] not in self.papers else f"fp:{identity.own_fingerprint(entry)}"
+        return f"fp:{identity.own_fingerprint(entry)}" if self._live(weak[-1]) else weak[-1]
 
     def _one_work(self, one: str, other: str) -> bool:
         a, b = self.papers[one], self.papers[other]
@@ -91,6 +91,6 @@ class Known:
         )
 
     def _live(self, alias: str) -> list[str]:
-        """The known papers that carry an alias, the one known longest first: in whichever batch it came to it."""
+        """The known papers that carry an alias: the one it is the id of first, then the one known longest."""
         found = [p for p in self._carriers.get(alias, ()) if p in self.papers]
-        return sorted(found, key=lambda p: (self.papers[p].first_seen_at, p))
+        return sorted(found, key=lambda p: (p != alias, self.papers[p].first_seen_at, p))

@@ -51,12 +51,13 @@ def parted(now: Paper, before: Paper, other: Paper) -> tuple[Paper, Paper]:
     `now` is the kept paper today, `before` and `other` both as they stood when they were merged. What the kept paper
     learned since stays with it. Both remember that they are apart: nothing joins them by itself again.
     """
-    brought = {name: getattr(other, name) for name in (*_FILLED, *_TEXT)}
     undone: dict[str, Any] = {
         name: getattr(before, name)
-        for name, value in brought.items()
-        if value != getattr(before, name) and getattr(now, name) == value
+        for name in _FILLED
+        if getattr(now, name) == getattr(other, name) != getattr(before, name)
     }
+    if now.text_rank == other.text_rank > before.text_rank:  # all of a text or none: half of each is nobody's
+        undone |= {name: getattr(before, name) for name in _TEXT}
     lists: dict[str, Any] = {
         name: tuple(v for v in getattr(now, name) if v in getattr(before, name) or v not in getattr(other, name))
         for name in _UNITED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +19,13 @@ from storage.bases import Manifest, range_of, read_manifest
 from storage.catalog import catalog_path
 from storage.compact import remove_unfinished
 from storage.errors import ArchiveCorrupt, ArchiveError
-from storage.index import Index
+from storage.index import FileRow, Index, SegmentRow
 from storage.locks import exclusive
 from storage.tables import sha256_of
 from storage.verify import verify
 
 _KEPT = ("fetches", "source_states", "gaps", "rejects")  # what only the index knows
+_Lost = tuple[FileRow, SegmentRow, list[tuple[str, dict[str, object]]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,9 @@ def repair(home: Path, *, now: datetime) -> Repair:
         done = [*_index(home, now), *_files(home, now)]
         with Archive(home) as archive:
             remove_unfinished(archive)
+            lost = tuple(_lost(archive))
             archive.rebuild_index()
+            _keep_in_mind(archive, lost)
             done.append("the index was made anew from the files")
     # It is derived, and made again at the next refresh.
     if catalog_path(home).exists():
@@ -52,6 +55,24 @@ def repair(home: Path, *, now: datetime) -> Repair:
         done.append("papers.duckdb will be made anew")
     left = tuple(fault for fault in verify(home).faults if not fault.startswith("papers.duckdb is missing"))
     return Repair(done=tuple(done), left=left)
+
+
+def _lost(archive: Archive) -> Iterator[_Lost]:
+    """The segments that lie nowhere whole; only the index knows what they were, and made anew it would not."""
+    index, events = archive.index, archive.index.events()
+    for file in index.files("log"):
+        path, segment = archive.path(file), index.segment(file.lo)
+        if segment and not (path.exists() and sha256_of(path) == file.sha256):
+            yield file, segment, [(kind, payload) for _, kind, payload in events.get(file.lo, [])]
+
+
+def _keep_in_mind(archive: Archive, lost: Iterable[_Lost]) -> None:
+    """Let the index go on saying what was committed, so that `verify` names it until it comes back from a backup."""
+    with archive.index.transaction():
+        for file, segment, events in lost:
+            archive.index.connection.execute("DELETE FROM segments WHERE seq = ?", (segment.seq,))
+            archive.index.record_segment(segment, events)
+            archive.index.add_file(file)
 
 
 def _index(home: Path, now: datetime) -> Iterator[str]:

@@ -10,6 +10,7 @@ import ast
 import asyncio
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from flows.prefect_server import PrefectServer, prefect_environment
 from storage.settings import Settings, load_settings
 from tests.wire_tools import ROOT, Gate, PrefectApi, environment, free_port, wait_for
 
-FLOWS = ("ingest.ingest", "publish.publish", "publish.sweep", "newsletter.newsletter")
+FLOWS = ("ingest.ingest", "publish.publish", "publish.sweep", "newsletter.newsletter", "maintain.maintain")
 _PATHS = [f"flows/{name.replace('.', '.py:')}" for name in FLOWS]
 _MODULES = [f"flows.{name}" for name in FLOWS]
 _LOAD = """
@@ -69,7 +70,7 @@ def test_no_file_in_flows_bears_the_name_of_another_module() -> None:
     assert ours & taken == set()
 
 
-@pytest.mark.parametrize("name", ["ingest", "publish", "newsletter"])
+@pytest.mark.parametrize("name", ["ingest", "publish", "newsletter", "maintain"])
 def test_a_flow_file_holds_only_flows_and_tasks(name: str) -> None:
     tree = ast.parse((ROOT / "flows" / f"{name}.py").read_text())
     other = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)]
@@ -265,6 +266,27 @@ def test_the_newsletter_tells_of_editions_and_of_no_address(desk: Desk) -> None:
     assert editions
     assert not any("@" in text for text in editions.values())
     assert _state(newsletter).message == "0 editions, 0 mails sent, 0 refused"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("client")
+def test_a_night_finds_all_as_committed_and_fails_where_it_is_not(desk: Desk) -> None:
+    from flows.maintain import maintain
+
+    state = _state(maintain)
+    assert state.type.value == "COMPLETED"
+    assert re.fullmatch(r"all \d papers are as committed", state.message)
+    assert "| files deleted | 0 |" in desk.api.artifacts()["maintain"]
+    segment = desk.settings.home / "archive" / "log" / "000000000001.parquet"
+    good = segment.read_bytes()
+    try:
+        segment.write_bytes(bytes([*good[:200], good[200] ^ 1, *good[201:]]))
+        state = _state(maintain)
+    finally:
+        segment.write_bytes(good)
+    assert state.type.value == "FAILED"
+    assert state.message.startswith("the archive is damaged: log/000000000001.parquet is damaged")
+    assert "log/000000000001.parquet" in desk.api.artifacts()["maintain"]
 
 
 @pytest.mark.slow

@@ -228,6 +228,8 @@ def check_test(shell: Shell) -> None:
 # What else is to be seen in what a line prints.
 SHOWS = {
     "make demo ARGS=--once": "Where to look:",
+    ".venv/bin/paperwire history 2304.14166": "Version 2",
+    '.venv/bin/paperwire search "language model*" --limit 5': "arxiv:",
     ".venv/bin/paperwire verify": "all is as committed",
     ".venv/bin/paperwire --help": "Exit codes:",
     ".venv/bin/paperwire sources": "journal:natmachintell",
@@ -269,7 +271,19 @@ def test_the_configuration_it_shows_is_one() -> None:
 
 def test_the_readme_shows_the_commands_there_are() -> None:
     lines = " ".join(shell_lines())
-    for command in ("make demo", "make run", "make test", "sql", "preview", "verify", "run", "status", "send --due"):
+    for command in (
+        "make demo",
+        "make run",
+        "make test",
+        "sql --as-of",
+        "search",
+        "history",
+        "preview",
+        "verify",
+        "run",
+        "status",
+        "send --due",
+    ):
         assert command in lines
     for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
         assert (ROOT / path).exists(), path

@@ -28,6 +28,9 @@ LONDON = Source(
 )
 
 
+OURS = ("publish/publish", "sweep/sweep", "maintain/maintain")
+
+
 def _at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -63,7 +66,7 @@ def test_the_next_read_is_reckoned_in_the_zone_of_the_source(now: str, then: str
 
 def test_every_source_has_a_deployment_with_its_schedule() -> None:
     specs = _specs(_settings())
-    assert list(specs) == [*(f"ingest/{s.name}" for s in (ARXIV, DAILY, LONDON)), "publish/publish", "sweep/sweep"]
+    assert list(specs) == [*(f"ingest/{s.name}" for s in (ARXIV, DAILY, LONDON)), *OURS]
     (schedule,) = specs[reads("journal")].schedules
     assert (schedule.schedule.cron, schedule.schedule.timezone) == ("10 6,18 * * *", "Europe/London")
     assert specs[reads("journal")].parameters == {"source": "journal"}
@@ -74,6 +77,11 @@ def test_a_source_may_be_called_like_a_flow() -> None:
     odd = [LONDON.model_copy(update={"name": name}) for name in ("publish", "sweep", "newsletter")]
     specs = _specs(_settings(Path("/nowhere"), *odd))
     assert {"ingest/publish", "publish/publish", "ingest/sweep", "sweep/sweep"} <= set(specs)
+
+
+def test_the_archive_is_tended_every_night_with_or_without_mail() -> None:
+    (schedule,) = _specs(_settings())["maintain/maintain"].schedules
+    assert (schedule.schedule.cron, schedule.schedule.timezone) == ("30 2 * * *", "UTC")
 
 
 def test_the_newsletter_has_a_deployment_only_where_there_is_mail() -> None:

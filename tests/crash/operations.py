@@ -22,7 +22,7 @@ from storage.settings import Settings, Topic
 from storage.verify import verify
 from tests.builders import NOW
 from tests.crash.checking import check, check_mixed
-from tests.crash.reading import wrong_answers
+from tests.crash.reading import sql_is_wrong, wrong_answers
 from tests.crash.world import Batch, Merge, Oracle, Step, World
 
 Acknowledge = Callable[[int], None]
@@ -141,8 +141,8 @@ def verify_home(home: Path, _: Acknowledge) -> dict[str, Any]:
 
 
 def read_home(home: Path, _: Acknowledge, *, steps: int) -> dict[str, Any]:
-    """Read every paper in every way; returns the wrong answers."""
-    return {"wrong": wrong_answers(home, steps=steps)}
+    """Read every paper in every way; returns the wrong answers, and whether plain SQL gives some."""
+    return {"wrong": wrong_answers(home, steps=steps), "sql": sql_is_wrong(home, steps=steps)}
 
 
 def count_in_a_loop(home: Path, _: Acknowledge, *, steps: int) -> dict[str, Any]:
