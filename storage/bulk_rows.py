@@ -1,7 +1,7 @@
 """A table of entries as rows of the log, column by column: what is plain here never becomes a Python object.
 
 Rows that are not plain (text to clean, a notice of withdrawal, an id no source should write) are left to the slow
-path, which knows every case. Both make the same row of the same entry; a test holds them equal.
+path, which knows every case. Both are meant to make the same row of the same entry.
 """
 
 from __future__ import annotations
