@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from storage.archive import Archive
+from storage.current import current_rows
 from storage.errors import ArchiveCorrupt, ConfigError
 from storage.index import FileRow
-from storage.search import FIND_MAX, Search
-from storage.tables import read_rows
+from storage.search import Search
 
 Progress = Callable[[int, int], None]
 
-LIMIT_MAX = FIND_MAX
 _COLUMNS = [
     *("paper_id", "title", "abstract", "authors", "categories", "withdrawn", "merged_into", "new_at", "seq"),
 ]
@@ -56,7 +54,7 @@ def refresh_search(archive: Archive, *, progress: Progress | None = None) -> int
             search.update(changed, seq=latest)
             return int(changed.num_rows)
     total = sum(f.rows for f in files) - len(stale)
-    batches = _current(archive, files, 0, stale)
+    batches = current_rows(archive, files, stale, after=0, columns=_COLUMNS)
     return search.rebuild(batches, seq=latest, progress=(lambda n: progress(n, total)) if progress else None)
 
 
@@ -91,22 +89,8 @@ def _indexed(search: Search) -> int:
 def _changed(archive: Archive, files: tuple[FileRow, ...], after: int, stale: set[_STALE]) -> pa.Table | None:
     """The current rows of commits after `after`; None where they are too many to be taken at once."""
     found: list[pa.Table] = []
-    for table in _current(archive, files, after, stale):
+    for table in current_rows(archive, files, stale, after=after, columns=_COLUMNS):
         found.append(table)
         if sum(t.num_rows for t in found) > _UPDATE_ROWS_MAX:
             return None
     return pa.concat_tables(found) if found else None
-
-
-def _current(archive: Archive, files: tuple[FileRow, ...], after: int, stale: set[_STALE]) -> Iterator[pa.Table]:
-    """Current rows of commits after `after`, every page checked."""
-    for file in files:
-        if file.hi <= after:
-            continue
-        for table in read_rows(archive.path(file), _COLUMNS, after=after, footer=file.footer):
-            kept = table.filter(pc.greater(table["seq"], after))
-            keys = zip(kept["paper_id"].to_pylist(), kept["seq"].to_pylist(), strict=True)
-            if stale:
-                kept = kept.filter(pa.array([key not in stale for key in keys], pa.bool_()))
-            if kept.num_rows:
-                yield kept

@@ -171,29 +171,10 @@ class Archive:
 
     def record(self, meta: SegmentMeta, stamp: Stamp) -> None:
         """Take a segment, its file and its events into the index; not its rows."""
-        row = SegmentRow(
-            seq=meta.seq,
-            batch_id=meta.batch_id,
-            source=meta.source,
-            papers=stamp.rows,
-            size_bytes=stamp.size_bytes,
-            sha256=stamp.sha256,
-            last_at=meta.last_at,
-            committed_at=meta.committed_at,
-        )
+        row = SegmentRow.of(meta, rows=stamp.rows, size_bytes=stamp.size_bytes, sha256=stamp.sha256)
         self.index.record_segment(row, meta.events)
-        self.index.add_file(
-            FileRow(
-                name=f"log/{segment_path(self.log, meta.seq).name}",
-                kind="log",
-                lo=meta.seq,
-                hi=meta.seq,
-                rows=stamp.rows,
-                size_bytes=stamp.size_bytes,
-                sha256=stamp.sha256,
-                footer=stamp.footer,
-            )
-        )
+        name = f"log/{segment_path(self.log, meta.seq).name}"
+        self.index.add_file(FileRow.of(name, "log", meta.seq, meta.seq, stamp))
 
     def first_moment(self, now: datetime) -> datetime:
         """The first moment that no announcement has yet."""

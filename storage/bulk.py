@@ -23,6 +23,7 @@ from storage.model import Commit, Intent
 from storage.segments import write_segment_table
 from storage.survey import CONFIG, KEY_SQL
 from storage.tables import read_rows
+from storage.views import literal
 
 if TYPE_CHECKING:
     from storage.archive import Archive, Decide
@@ -249,7 +250,7 @@ class _Desk:
             "INSERT INTO known SELECT unnest(ks) FROM f",
             "INSERT INTO known SELECT title_k FROM f WHERE NOT arxiv AND title_k IS NOT NULL",
             "INSERT INTO titles SELECT title_k FROM f WHERE title_k IS NOT NULL",
-            f"INSERT INTO facts SELECT k, {_literal(source)}, h FROM f",
+            f"INSERT INTO facts SELECT k, {literal(source)}, h FROM f",
             f"INSERT INTO pending SELECT k, {seq} FROM (SELECT unnest(ks) AS k FROM f UNION ALL SELECT title_k FROM f) "
             "WHERE k IS NOT NULL",
         ):
@@ -311,10 +312,6 @@ def _picked(sheet: Sheet, mask: pa.Array) -> Sheet:
     if pc.all(mask).as_py():
         return sheet
     return Sheet(sheet.entries.filter(mask), sheet.facts.filter(mask))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _sized(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -27,11 +27,11 @@ from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, Ta
 from storage.query import WORDS_SQL, parse_query
 from storage.rows import paper_of, sighting_of
 from storage.settings import Settings, Topic
+from storage.survey import CONFIG
 from storage.tables import rows_named, rows_with
 from storage.tagging import tag_new_papers
 from storage.views import HOME_VARIABLE, Shape, literal, write_views
 
-_CONFIG: dict[str, Any] = {"python_enable_replacements": "false", "threads": "2"}
 _PAPERS_KEPT = 20_000  # in memory while a snapshot is open: topics share most of their papers
 _TEMPORARIES = ".papers-*.duckdb*"  # and DuckDB's own files beside them
 _FULL_BYTES = 1_000_000  # less room than this, and what failed to be written failed for that
@@ -80,7 +80,7 @@ class Catalog:
         if not path.exists():
             raise ArchiveError(f"nothing has been archived yet in {home}; `paperwire run` reads the sources")
         try:
-            self.connection = duckdb.connect(str(path), read_only=True, config=_CONFIG)
+            self.connection = duckdb.connect(str(path), read_only=True, config=CONFIG)
             self.connection.execute(f"SET VARIABLE {HOME_VARIABLE} = {literal(str(home.resolve()))}")
             self._files = self.connection.execute(
                 "SELECT name, kind, lo, hi, footer FROM _files ORDER BY hi DESC"
@@ -288,7 +288,7 @@ def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> N
     temporary = home / f".papers-{os.getpid()}.duckdb"
     sweep(home, _TEMPORARIES)
     try:
-        with duckdb.connect(config=_CONFIG) as connection:
+        with duckdb.connect(config=CONFIG) as connection:
             connection.execute(f"ATTACH {literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
             connection.execute("USE catalog")
             write_views(connection, archive, settings, topics, Shape(seq=seq, latest=True))

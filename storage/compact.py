@@ -49,7 +49,7 @@ def compact(
 ) -> Compaction | None:
     """Merge the newest segments, and the bases they have outgrown, into one base; all there is where `full`.
 
-    Returns None where there is nothing to merge. Raises ArchiveError where another compaction is running,
+    Returns None where there is nothing to merge. Raises PaperwireError where another compaction is running,
     ArchiveCorrupt where a segment is damaged: nothing is made of bytes that are not those that were committed.
     """
     with exclusive(archive.folder / "compact.lock", what="another compaction is running", wait=False):
@@ -77,13 +77,11 @@ def compact_if_due(archive: Archive, *, now: datetime) -> Compaction | None:
     if len(archive.index.files("log")) < SEGMENTS_MAX:
         return None
     try:
-        done = compact(archive, now=now)
+        return compact(archive, now=now)
     except ArchiveError:
         raise
     except PaperwireError:
         return None  # another one is at it
-    delete_retired(archive, now=now)
-    return done
 
 
 def delete_retired(archive: Archive, *, now: datetime) -> int:
@@ -149,24 +147,10 @@ def write_base(
     progress: Progress | None = None,
 ) -> tuple[FileRow, FileRow]:
     """Write the two files of rows of a base; without a manifest they are nothing yet."""
-    rows = []
-    paths = {kind: archive.folder / base_name(lo, hi, kind) for kind in ("papers", "history")}
-    with durable.committed(paths["papers"]) as papers, durable.committed(paths["history"]) as past:
+    names = [base_name(lo, hi, kind) for kind in ("papers", "history")]
+    with durable.committed(archive.folder / names[0]) as papers, durable.committed(archive.folder / names[1]) as past:
         stamps = write_rows(papers, past, live, history, stale, progress)
-    for kind, stamp in zip(("papers", "history"), stamps, strict=True):
-        rows.append(
-            FileRow(
-                name=base_name(lo, hi, kind),
-                kind=kind,
-                lo=lo,
-                hi=hi,
-                rows=stamp.rows,
-                size_bytes=stamp.size_bytes,
-                sha256=stamp.sha256,
-                footer=stamp.footer,
-            )
-        )
-    return rows[0], rows[1]
+    return FileRow.of(names[0], "papers", lo, hi, stamps[0]), FileRow.of(names[1], "history", lo, hi, stamps[1])
 
 
 def _covered(archive: Archive, chosen: list[FileRow]) -> Iterator[Covered]:

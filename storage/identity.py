@@ -184,11 +184,6 @@ def weak_aliases(entry: Entry) -> tuple[str, ...]:
     return (*own, *((f"title:{key}",) if key else ()), *last)
 
 
-def namespaces_of(aliases: tuple[str, ...]) -> frozenset[str]:
-    """Return which strong namespaces `aliases` already use."""
-    return frozenset(a.split(":", 1)[0] for a in aliases) & frozenset(NAMESPACES)
-
-
 def contradiction(one: Collection[str], other: Collection[str]) -> str | None:
     """Return why two sets of aliases cannot name one paper (`arxiv:… and arxiv:…`), or None.
 

@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 from storage.identity import entry_hash
 from storage.model import Entry, Event, Paper
+
+if TYPE_CHECKING:
+    from storage.segments import SegmentMeta
+    from storage.tables import Stamp
 
 _SCHEMA = files("storage").joinpath("index.sql").read_text(encoding="utf-8")
 _IN_MAX = 500  # values in one IN list
@@ -41,6 +46,20 @@ class SegmentRow:
     last_at: datetime
     committed_at: datetime
 
+    @classmethod
+    def of(cls, meta: SegmentMeta, *, rows: int, size_bytes: int, sha256: bytes) -> SegmentRow:
+        """The row of a segment that says this of itself and has these bytes."""
+        return cls(
+            seq=meta.seq,
+            batch_id=meta.batch_id,
+            source=meta.source,
+            papers=rows,
+            size_bytes=size_bytes,
+            sha256=sha256,
+            last_at=meta.last_at,
+            committed_at=meta.committed_at,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRow:
@@ -55,6 +74,20 @@ class FileRow:
     sha256: bytes
     footer: bytes
     retired_at: datetime | None = None
+
+    @classmethod
+    def of(cls, name: str, kind: str, lo: int, hi: int, stamp: Stamp) -> FileRow:
+        """The row of a Parquet file with these bytes."""
+        return cls(
+            name=name,
+            kind=kind,
+            lo=lo,
+            hi=hi,
+            rows=stamp.rows,
+            size_bytes=stamp.size_bytes,
+            sha256=stamp.sha256,
+            footer=stamp.footer,
+        )
 
 
 class Index:
@@ -235,9 +268,20 @@ class Index:
 
     def forget_log(self) -> None:
         """Empty everything that the files can tell again."""
-        for table in ("keys", "seen", "segments", "files", "stale", "merged", "outbox", "tags", "retagged"):
-            self.connection.execute(f"DELETE FROM {table}")
-        for table in ("topic_changes", "meta"):
+        told = (
+            "keys",
+            "seen",
+            "segments",
+            "files",
+            "stale",
+            "merged",
+            "outbox",
+            "tags",
+            "retagged",
+            "topic_changes",
+            "meta",
+        )
+        for table in told:
             self.connection.execute(f"DELETE FROM {table}")
 
     # Files ---------------------------------------------------------------------------------------------------
@@ -300,6 +344,20 @@ class Index:
     def recent_tags(self) -> list[tuple[str, str, str]]:
         """(paper_id, topic, reason) of the papers tagged since the file of topics was written."""
         return self.connection.execute("SELECT paper_id, topic, reason FROM tags ORDER BY topic, paper_id").fetchall()
+
+    def topics_of(self, paper_ids: Iterable[str]) -> set[str]:
+        """The topics that any of these papers got since the file of topics was written."""
+        execute = self.connection.execute
+        return {str(t) for p in paper_ids for (t,) in execute("SELECT topic FROM tags WHERE paper_id = ?", (p,))}
+
+    def not_retagged(self, paper_ids: Iterable[str]) -> list[str]:
+        """Those of these papers of which the file of topics still tells."""
+        execute = self.connection.execute
+        return [p for p in paper_ids if not execute("SELECT 1 FROM retagged WHERE paper_id = ?", (p,)).fetchone()]
+
+    def retagged_count(self) -> int:
+        """Of how many papers the file of topics tells no more."""
+        return int(self.connection.execute("SELECT count(*) FROM retagged").fetchone()[0])
 
     def retagged(self) -> list[str]:
         """The papers of which the file of topics tells no more."""

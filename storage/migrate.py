@@ -8,7 +8,6 @@ Killed at any point, the next opening begins again or goes on.
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from storage import identity, replay, tables
 from storage.bases import Covered, Manifest, base_name, write_manifest
 from storage.merge_rows import Input
 from storage.rows import SCHEMA, SIGHTING
-from storage.segments import SCHEMA_VERSION, read_meta
+from storage.segments import read_meta
 from storage.survey import Survey
 from storage.tables import stamp_of
 from storage.titles import title_key
@@ -74,7 +73,7 @@ def _make_base(archive: Archive, paths: list[Path], acknowledged: set[tuple[int,
 def _covered(path: Path, acknowledged: set[tuple[int, str]]) -> Covered:
     meta, stamp = read_meta(path), stamp_of(path)
     return Covered(
-        meta=replace(meta, schema_version=min(meta.schema_version, SCHEMA_VERSION)),
+        meta=meta,
         rows=stamp.rows,
         size_bytes=stamp.size_bytes,
         sha256=stamp.sha256,

@@ -37,7 +37,7 @@ class Repair:
 
 
 def repair(home: Path, *, now: datetime) -> Repair:
-    """Verify, mend, verify again. Raises ArchiveError where another pass is in the way."""
+    """Verify, mend, verify again. Raises PaperwireError where a compaction is running, ArchiveError."""
     found = verify(home)
     if not found.faults:
         return Repair(done=(), left=())

@@ -15,7 +15,7 @@ from storage.model import Paper
 from storage.rows import paper_of
 from storage.segments import SegmentMeta, read_meta, segment_path
 from storage.survey import Survey
-from storage.tables import read_rows, stamp_of
+from storage.tables import open_table, read_rows, stamp_of
 
 if TYPE_CHECKING:
     from storage.archive import Archive
@@ -43,7 +43,7 @@ def unseen(archive: Archive) -> int:
     for manifest in manifests:
         take_in(archive, manifest)
     paths = _unseen_segments(archive)
-    if sum(row_count(path) for path in paths) > _ONE_BY_ONE_ROWS:
+    if sum(open_table(path).metadata.num_rows for path in paths) > _ONE_BY_ONE_ROWS:
         return rebuild(archive)
     for path in paths:
         _take_segment(archive, path)
@@ -79,11 +79,6 @@ def rebuild(archive: Archive) -> int:
     return len(index.segments())
 
 
-def row_count(path: Path) -> int:
-    """How many rows a file has."""
-    return stamp_of(path).rows
-
-
 def _record_rows(archive: Archive) -> None:
     index = archive.index
     live = [(archive.path(f), f.footer) for f in index.files("log", "papers")]
@@ -96,18 +91,8 @@ def _record_rows(archive: Archive) -> None:
 
 def _record_base(archive: Archive, manifest: Manifest) -> None:
     for covered in manifest.segments:
-        meta = covered.meta
-        row = SegmentRow(
-            seq=meta.seq,
-            batch_id=meta.batch_id,
-            source=meta.source,
-            papers=covered.rows,
-            size_bytes=covered.size_bytes,
-            sha256=covered.sha256,
-            last_at=meta.last_at,
-            committed_at=meta.committed_at,
-        )
-        archive.index.record_segment(row, meta.events)
+        row = SegmentRow.of(covered.meta, rows=covered.rows, size_bytes=covered.size_bytes, sha256=covered.sha256)
+        archive.index.record_segment(row, covered.meta.events)
     done = [(c.meta.seq, kind) for c in manifest.segments if c.acknowledged for kind, _ in c.meta.events]
     archive.index.restore_acknowledged([(seq, kind, manifest.compacted_at.isoformat()) for seq, kind in done])
     for file in (*manifest.files, manifest_row(archive.folder, manifest)):

@@ -15,11 +15,11 @@ from storage.archive import Archive
 from storage.catalog import catalog_path
 from storage.errors import ArchiveError, ConfigError
 from storage.settings import Settings
+from storage.survey import CONFIG
 from storage.views import Shape, literal, shape_as_of, write_views
 
 AsOf = datetime | int
 """A moment, or the number of a commit."""
-_CONFIG: dict[str, Any] = {"python_enable_replacements": "false", "threads": "2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def open_snapshot(home: Path, as_of: AsOf | None, config: dict[str, Any] | None 
     """
     with Archive(home) as archive:
         shape = _shape(archive, as_of)
-        connection = duckdb.connect(config=_CONFIG | (config or {}))
+        connection = duckdb.connect(config=CONFIG | (config or {}))
         try:
             with archive.index.transaction():  # files and superseded rows belong together
                 write_views(connection, archive, Settings(home=home), (), shape)

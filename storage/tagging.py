@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage import tables
+from storage.current import current_rows
 from storage.durable import committed
 from storage.index import FileRow
 from storage.query import WORDS_SQL, parse_query
@@ -44,7 +45,7 @@ def tag_new_papers(archive: Archive, topics: Sequence[Topic], *, now: datetime) 
         _forget_all(archive, now=now)
     for table in _told_since(archive, after):
         _tag(archive, topics, table, now=now, known=bool(after))
-        if len(index.retagged()) > _RECENT_MAX:
+        if index.retagged_count() > _RECENT_MAX:
             _write_file(archive, now=now)
     index.set_meta("tagged_seq", str(latest))
     index.set_meta("tagged_topics", key)
@@ -53,16 +54,12 @@ def tag_new_papers(archive: Archive, topics: Sequence[Topic], *, now: datetime) 
 def _told_since(archive: Archive, after: int) -> Iterator[pa.Table]:
     """Current rows of commits after `after` that readers were told of, oldest commit first."""
     stale = {(paper_id, seq) for paper_id, seq, _ in archive.index.stale_rows()}
-    for file in sorted(archive.index.files("log", "papers"), key=lambda f: f.lo):
-        if file.hi <= after:
-            continue
-        for table in read_rows(archive.path(file), after=after, footer=file.footer):
-            told = pc.or_(pc.or_(*(pc.is_valid(table[name]) for name in _TOLD[:2])), pc.is_valid(table[_TOLD[2]]))
-            keys = zip(table["paper_id"].to_pylist(), table["seq"].to_pylist(), strict=True)
-            fresh = pa.array([seq > after and (paper_id, seq) not in stale for paper_id, seq in keys], pa.bool_())
-            kept = table.filter(pc.and_(told, fresh))
-            if kept.num_rows:
-                yield kept
+    files = sorted(archive.index.files("log", "papers"), key=lambda f: f.lo)
+    for table in current_rows(archive, files, stale, after=after):
+        told = pc.or_(pc.or_(*(pc.is_valid(table[name]) for name in _TOLD[:2])), pc.is_valid(table[_TOLD[2]]))
+        kept = table.filter(told)
+        if kept.num_rows:
+            yield kept
 
 
 def _tag(archive: Archive, topics: Sequence[Topic], table: pa.Table, *, now: datetime, known: bool) -> None:
@@ -100,9 +97,8 @@ def _answers(connection: duckdb.DuckDBPyConnection, topic: Topic, now: datetime)
 
 def _topics_before(archive: Archive, paper_ids: Sequence[str]) -> set[str]:
     """The topics these papers had until now."""
-    wanted = set(paper_ids)
-    found = {topic for paper_id, topic, _ in archive.index.recent_tags() if paper_id in wanted}
-    asked = pa.array(sorted(wanted - set(archive.index.retagged())), pa.string())
+    found = archive.index.topics_of(paper_ids)
+    asked = pa.array(archive.index.not_retagged(paper_ids), pa.string())
     for file in archive.index.files("topics")[:1]:
         for table in read_rows(archive.path(file), footer=file.footer):
             found |= set(table["topic"].filter(pc.is_in(table["paper_id"], value_set=asked)).to_pylist())
@@ -128,18 +124,7 @@ def _write_file(archive: Archive, *, now: datetime) -> None:
             writer.write_table(pa.table([pa.array(c, pa.string()) for c in columns], schema=TOPIC_SCHEMA))
         stamp = stamp_of(temporary)
     index.retire([f.name for f in before], now=now)
-    index.add_file(
-        FileRow(
-            name=f"topics/{final.name}",
-            kind="topics",
-            lo=0,
-            hi=seq,
-            rows=stamp.rows,
-            size_bytes=stamp.size_bytes,
-            sha256=stamp.sha256,
-            footer=stamp.footer,
-        )
-    )
+    index.add_file(FileRow.of(f"topics/{final.name}", "topics", 0, seq, stamp))
     index.forget_tags()
 
 

@@ -10,7 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
@@ -203,6 +204,16 @@ class Newsroom:
 
 
 Paperwire = Callable[..., Said]
+
+
+@contextmanager
+def after_a_pass(folder: Path) -> Iterator[Newsroom]:
+    """A newsroom after its first pass; tests that change it take a copy."""
+    with Server(good_routes()) as server:
+        room = Newsroom(folder, server)
+        room.configure()
+        assert room.run("run", "--now", "2026-06-09T06:00:00Z").code == cli.OK
+        yield room
 
 
 def in_process(room: Newsroom, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paperwire:

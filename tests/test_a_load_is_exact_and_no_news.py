@@ -19,8 +19,7 @@ import pytest
 from flows import cli
 from storage.bulk_rows import COLUMNS
 from tests.backfills import entry, failed, jsonl, parquet, sql, well
-from tests.newsroom import ROOT, Newsroom, Paperwire, good_routes, in_process
-from tests.servers import Server
+from tests.newsroom import ROOT, Newsroom, Paperwire, after_a_pass, in_process
 
 NOW = ("--now", "2026-06-09T06:00:00Z")
 
@@ -28,10 +27,7 @@ NOW = ("--now", "2026-06-09T06:00:00Z")
 @pytest.fixture(scope="module")
 def passed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newsroom]:
     """A newsroom after its first pass, which every test here has a copy of."""
-    with Server(good_routes()) as server:
-        room = Newsroom(tmp_path_factory.mktemp("room"), server)
-        room.configure()
-        assert room.run("run", *NOW).code == cli.OK
+    with after_a_pass(tmp_path_factory.mktemp("room")) as room:
         yield room
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import faults, readers, tracing
-from tests.crash.report import Row
+from tests.crash.holding import hold
 from tests.crash.scenes import SCENES, Scene
 from tests.crash.shares import CI
 from tests.crash.workers import Workers
@@ -24,13 +24,6 @@ def workers() -> Iterator[Workers]:
     """The warm process that forks those which do the work."""
     with Workers() as warm:
         yield warm
-
-
-def hold(row: Row) -> None:
-    """Nothing lost, nothing doubled, nothing wrong; or skip with the reason."""
-    if row.skipped:
-        pytest.skip(row.skipped)
-    assert not row.failed, row.summary()
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import kills, power, tracing
-from tests.crash.report import Row
+from tests.crash.holding import hold
 from tests.crash.scenes import SCENES, Scene
 from tests.crash.shares import CI
 from tests.crash.workers import Workers
@@ -23,13 +23,6 @@ def workers() -> Iterator[Workers]:
     """The warm process that forks those which are to die."""
     with Workers() as warm:
         yield warm
-
-
-def hold(row: Row) -> None:
-    """Nothing lost, nothing doubled, nothing wrong; or skip with the reason."""
-    if row.skipped:
-        pytest.skip(row.skipped)
-    assert not row.failed, row.summary()
 
 
 @pytest.mark.slow
