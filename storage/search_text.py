@@ -69,7 +69,8 @@ def names(text: str) -> list[str]:
         text = plain_tex(text)
     if text.isascii():
         return text.translate(_FOLDED).split()
-    text = unicodedata.normalize("NFKD", text).translate(_FOLDED)
+    # A sign is no word, though NFKD spells it as letters: `Foo™` is foo, not footm.
+    text = unicodedata.normalize("NFKD", text.translate(_SIGNS)).translate(_FOLDED)
     # Letters that marks were taken off come together again: Hangul would otherwise stay in parts.
     text = unicodedata.normalize("NFC", text)
     return _LONE_GREEK.sub(lambda letter: f" {_GREEK[letter[0]]} ", text).split()
@@ -118,6 +119,16 @@ class _Folding(dict[int, str | None]):
         return "".join(_LETTERS.get(c, c) for c in lower)
 
 
+class _Signs(dict[int, str]):
+    """A space for each character that is neither letter, digit nor mark; learns them as they come."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kept = character.isalnum() or character == BREAK or unicodedata.category(character)[0] == "M"
+        self[code] = made = character if kept else " "
+        return made
+
+
 class _Singulars(dict[str, str]):
     """The singular of each word; learns them as they come."""
 
@@ -147,6 +158,7 @@ def _singular(word: str) -> str:
 
 
 _FOLDED = _Folding()
+_SIGNS = _Signs()
 _SINGULAR = _Singulars()
 
 # Too common to find anything by; they keep their place in a phrase, where any such word may stand for them.

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage.query_terms import normal_text
@@ -169,6 +169,7 @@ def test_no_more_come_than_were_asked_for(tmp_path: Path) -> None:
 
 
 @given(st.text().filter(lambda text: BREAK not in text and plain_tex(text) == text))
+@example("℠ Foo™ 20℃ ⒜")
 def test_a_query_is_read_as_the_text_was(text: str) -> None:
     # A query comes through the language's own normal form first; the index never sees that.
     assert words(normal_text(text)) == words(text)
