@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import statistics
 import time
@@ -33,6 +34,7 @@ TOPICS = (
 )
 BATCHES = 5  # of each kind, after the first
 REPEATS = 5  # of each query, after the first
+_KINDS = ("poll", "overlap", "scattered")  # of batches
 _NEW, _KNOWN, _SCATTERED = 200, 1_800, 200
 _ROWS = 50_000  # papers offered to the bulk loader at once
 _CONTENT_WORD = re.compile(r"\b(?!Using|through|under)[A-Za-z]{5,}\b")
@@ -58,13 +60,16 @@ QUERIES: dict[str, str] = {
 
 
 def corpus(size: int, home: Path) -> None:
-    """Write the corpus to a file, so that loading it costs no making."""
+    """Write the corpus and the batches that follow it to files, so that reading them costs no making."""
     with pa.OSFile(str(_corpus_path(home, size)), "wb") as sink:
         made = tables(size, rows=_ROWS)
         first = next(made)
         with pa.ipc.new_file(sink, first.schema) as writer:
             for table in (first, *made):
                 writer.write_table(table.combine_chunks())
+    for kind, offered in _offered(size, home):
+        for number, found in enumerate(offered):
+            (home.parent / f"corpus-{size}-{kind}-{number}.pickle").write_bytes(pickle.dumps(found))
     tell("corpus", size, bytes_a_paper=_corpus_path(home, size).stat().st_size / size)
 
 
@@ -101,8 +106,10 @@ def publish(size: int, home: Path) -> None:
 def batches(size: int, home: Path) -> None:
     """Commit and publish polls of 2,000 entries, 90 % known, of three kinds."""
     with Archive(home) as archive:
-        for kind, offered in _offered(size, home):
-            costs = [_batch_cost(archive, home, f"{kind}-{n}", found) for n, found in enumerate(offered)]
+        for kind in _KINDS:
+            offered = (pickle.loads(path.read_bytes()) for path in _batch_paths(home, size, kind))  # noqa: S301 - ours
+            with measured() as cost:
+                costs = [_batch_cost(archive, home, f"{kind}-{n}", found) for n, found in enumerate(offered)]
             commit, catalog, wall = ([c[i] for c in costs] for i in range(3))
             tell(
                 f"batch {kind}",
@@ -114,6 +121,7 @@ def batches(size: int, home: Path) -> None:
                 both_ms=statistics.median(a + b for a, b in zip(commit[1:], catalog[1:], strict=True)),
                 both_ms_max=max(a + b for a, b in zip(commit[1:], catalog[1:], strict=True)),
                 wall_ms=statistics.median(wall[1:]),
+                peak_mb=cost.peak_bytes / 1e6,
                 batches=len(costs) - 1,
             )
 
@@ -178,6 +186,10 @@ def _corpus_path(home: Path, size: int) -> Path:
     return home.parent / f"corpus-{size}.arrow"
 
 
+def _batch_paths(home: Path, size: int, kind: str) -> list[Path]:
+    return sorted(home.parent.glob(f"corpus-{size}-{kind}-*.pickle"))
+
+
 def _read(home: Path, size: int) -> Iterator[pa.Table]:
     with pa.OSFile(str(_corpus_path(home, size))) as source:
         file = pa.ipc.open_file(source)
@@ -195,9 +207,7 @@ def _sizes(home: Path, size: int) -> dict[str, float]:
 
 def _offered(size: int, home: Path) -> Iterator[tuple[str, Iterator[list[Entry]]]]:
     """The kinds of batches, each a source that says 2,000 entries several times."""
-    yield "poll", _polls(size)
-    yield "overlap", _overlaps(size)
-    yield "scattered", _scattered(size, home)
+    return zip(_KINDS, (_polls(size), _overlaps(size), _scattered(size, home)), strict=True)
 
 
 def _polls(size: int) -> Iterator[list[Entry]]:

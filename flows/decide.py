@@ -74,6 +74,8 @@ def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
 def _again(candidate: Candidate, known: Paper, now: datetime, at: datetime) -> Intent | None:
     entry = candidate.entry
     paper = _take_facts(candidate, known, _take_text(candidate, known), now)
+    if paper == known and not _replaces(entry, known):
+        return None
     changes = tuple(change.field for change in changes_between(known, paper))
     announcements = _announcements(entry, known, paper, changes)
     if any(a in TOLD for a in announcements):
@@ -181,8 +183,7 @@ def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str,
     # A first text of higher rank (arXiv after Hugging Face's copy) corrects ours; a new version, or a source that
     # changes its own words, is a revision. So is a version arXiv calls a replacement that we met as a cross-list.
     own_words = bool(_TEXT & set(changes)) and entry.version is None and entry.text_rank == known.text_rank
-    replaced = (entry.announce_type or "").startswith("replace") and entry.version == known.version
-    revised = "version" in changes or own_words or (replaced and known.revised_at is None)
+    revised = "version" in changes or own_words or _replaces(entry, known)
     withdrawn = paper.withdrawn and not known.withdrawn
     says = (
         (Announcement.REVISED, revised and not withdrawn),
@@ -195,9 +196,16 @@ def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str,
     return tuple(announcement for announcement, is_so in says if is_so)
 
 
+def _replaces(entry: Entry, known: Paper) -> bool:
+    """Whether arXiv calls the version a replacement that we know and never told of as one."""
+    replaced = (entry.announce_type or "").startswith("replace") and entry.version == known.version
+    return replaced and known.revised_at is None
+
+
 def is_withdrawn(text: Entry | Paper) -> bool:
     """Whether the text is a withdrawal notice: arXiv puts the notice where the abstract was, or before it."""
-    return bool(_WITHDRAWN.search(text.abstract[:_WITHDRAWN_CHARACTERS_MAX])) or text.title.upper().startswith(
+    start = text.abstract[:_WITHDRAWN_CHARACTERS_MAX]
+    return ("withdrawn" in start.lower() and bool(_WITHDRAWN.search(start))) or text.title.upper().startswith(
         ("WITHDRAWN:", "[WITHDRAWN]", "RETRACTED:", "[RETRACTED]")
     )
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import duckdb
+
 from storage import identity, merging, replay
 from storage.bases import rows_of_papers
 from storage.errors import ArchiveError, EntryError
@@ -22,6 +24,7 @@ from storage.model import Announcement, Candidate, Commit, Entry, Intent, Paper
 from storage.rows import PAPER_TYPES, paper_of
 from storage.segments import NO_SEGMENT, SegmentMeta, segment_path, write_segment
 from storage.settings import Limits
+from storage.survey import CONFIG
 from storage.tables import Stamp, rows_with
 from storage.text import clean
 
@@ -52,6 +55,7 @@ class Archive:
             except OSError as error:
                 raise ArchiveError(f"cannot make {folder}: {error.strerror}") from error
         self.index = Index(index_path or self.folder / "index.sqlite")
+        self._scratch: duckdb.DuckDBPyConnection | None = None
         self.recover()
 
     def __enter__(self) -> Archive:
@@ -61,6 +65,7 @@ class Archive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.index.close()
+        self.close_scratch()
 
     def append(
         self,
@@ -105,9 +110,12 @@ class Archive:
         """Undo the merge that took the paper `other` away. Raises ArchiveError."""
         with self.index.transaction():
             replay.unseen(self)
-            merged_into = self.index.merged_into().get(other)
+            merged = self.index.merged_into()
+            merged_into = merged.get(other)
             if merged_into is None:
                 raise ArchiveError(f"{other} was not merged into another paper")
+            if merged_into in merged:  # what `other` brought lies with the last of the chain
+                raise ArchiveError(f"{merged_into}, which {other} was merged into, was merged itself; split that first")
             held = self.held([merged_into, other])
             at = held[other].seq
             before = self._before(merged_into, at)
@@ -143,6 +151,18 @@ class Archive:
         """Build the index again from the files alone; returns the number of segments. Fetch records are kept."""
         with self.index.transaction():
             return replay.rebuild(self)
+
+    def scratch(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB in memory to work things out in: opening one costs more than what most commits ask of it."""
+        if self._scratch is None:
+            self._scratch = duckdb.connect(config=CONFIG)
+        return self._scratch
+
+    def close_scratch(self) -> None:
+        """Let go of it, and of whatever it holds."""
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
 
     def path(self, file: FileRow) -> Path:
         """Where a file of the index lies."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import ArchiveError
-from storage.identity import parse_arxiv_id, parse_doi
+from storage.identity import ARXIV_ARCHIVES, parse_arxiv_id, parse_doi
 from storage.model import Entry
 from storage.rows import SCHEMA, SIGHTING, WORDS
 from storage.settings import Limits
@@ -43,7 +43,11 @@ _SPACES = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f
 _ODD_TEXT = rf"(?i:withdrawn|retracted)|[{_CONTROL}]|^[\s{_SPACES}]|[\s{_SPACES}]$"
 _ODD_LINE = rf"(?i:withdrawn|retracted)|[{_CONTROL}{_SPACES}\t\n]|^ | $|  |^$"
 _PLAIN_URL = r"^https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
-_PLAIN_ARXIV = r"^(?:0[7-9]|1[0-4])(?:0[1-9]|1[0-2])\.\d{4}$|^(?:1[5-9]|[2-9]\d)(?:0[1-9]|1[0-2])\.\d{5}$"
+_MONTH = "(?:0[1-9]|1[0-2])"
+_PLAIN_ARXIV = (
+    rf"^(?:(?:07(?:0[4-9]|1[0-2])|(?:0[89]|1[0-4]){_MONTH})\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}}"
+    rf"|(?:{ARXIV_ARCHIVES.replace(' ', '|')})/(?:(?:9[2-9]|0[0-6]){_MONTH}|070[1-3])(?:[1-9]\d\d|0[1-9]\d|00[1-9]))$"
+)
 _PLAIN_DOI = r"^10\.\d{4,9}/[a-z0-9._;()/:-]*[a-z0-9]$"
 _FOLDING_DOI = r"^10\.(?:48550|1101|64898)/"
 
@@ -54,16 +58,16 @@ _FACTS = f"""
 SELECT paper_id, CASE WHEN title_alias IS NULL THEN ids ELSE list_append(ids, title_alias) END AS aliases,
   content_hash, coalesce(published_at, $now::TIMESTAMP) AS new_at,
   tidy AND paper_id IS NOT NULL AND len(list_distinct(categories)) = len(categories) AS plain,
-  arxiv_id IS NOT NULL AS arxiv, {KEY_SQL.format("paper_id")} AS k, [{KEY_SQL.format("a")} for a in ids] AS ks,
+  arxiv_id IS NOT NULL AS arxiv, ks[1] AS k, ks,
   {KEY_SQL.format("title_alias")} AS title_k, {FACTS_HASH} AS h
-FROM (
-  SELECT *, coalesce('arxiv:' || arxiv_id, 'doi:' || doi) AS paper_id,
+FROM (SELECT *, ids[1] AS paper_id, [{KEY_SQL.format("a")} for a in ids] AS ks FROM (
+  SELECT *,
     CASE WHEN arxiv_id IS NOT NULL AND doi IS NOT NULL THEN ['arxiv:' || arxiv_id, 'doi:' || doi]
       WHEN arxiv_id IS NOT NULL THEN ['arxiv:' || arxiv_id]
       WHEN entry_id <> '' THEN ['doi:' || doi, 'guid:' || $source || '|' || entry_id] ELSE ['doi:' || doi] END AS ids,
     unhex(md5(concat_ws(chr(31), coalesce(version::VARCHAR, ''), title, abstract,
       CASE WHEN len(authors) > 0 THEN array_to_string(authors, chr(31)) END))) AS content_hash
-  FROM incoming)
+  FROM incoming))
 """
 _NARROW = ["title", "abstract", "authors", "categories", "version", "arxiv_id", "doi", "entry_id", "published_at"]
 _NARROW += ["journal_ref", "license_url"]

@@ -288,15 +288,16 @@ def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> N
     temporary = home / f".papers-{os.getpid()}.duckdb"
     sweep(home, _TEMPORARIES)
     try:
-        with duckdb.connect(config=CONFIG) as connection:
-            connection.execute(f"ATTACH {literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
-            connection.execute("USE catalog")
-            write_views(connection, archive, settings, topics, Shape(seq=seq, latest=True))
-            connection.execute("USE memory; DETACH catalog")
+        connection = archive.scratch()
+        connection.execute(f"ATTACH {literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
+        connection.execute("USE catalog")
+        write_views(connection, archive, settings, topics, Shape(seq=seq, latest=True))
+        connection.execute("USE memory; DETACH catalog")
         fsync(temporary)
         temporary.replace(catalog_path(home))
         fsync(home)
     except (duckdb.Error, OSError) as error:
+        archive.close_scratch()  # it has the half-written file open
         # DuckDB does not always say that the disk is full ("CHECKPOINT during DETACH failed").
         full = (
             getattr(error, "errno", None) == errno.ENOSPC

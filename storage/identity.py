@@ -12,6 +12,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from storage.model import Entry
@@ -21,13 +22,13 @@ from storage.titles import title_key
 _ARXIV_NEW = re.compile(r"(?<!\d)(?<!\d\.)(\d{4})\.(\d{4,5})(?:v(\d{1,3}))?(?![\d.]*\d)", re.IGNORECASE)
 _ARXIV_NEW_FIRST, _ARXIV_FIVE_DIGITS_FIRST = "0704", "1501"
 # The archives that gave ids of the old style, archive/YYMMNNN, from August 1991 to March 2007. The list is closed.
-_ARXIV_ARCHIVES = (
+ARXIV_ARCHIVES = (
     "acc-phys adap-org alg-geom ao-sci astro-ph atom-ph bayes-an chao-dyn chem-ph cmp-lg comp-gas cond-mat cs dg-ga "
     "funct-an gr-qc hep-ex hep-lat hep-ph hep-th math-ph math mtrl-th nlin nucl-ex nucl-th patt-sol physics plasm-ph "
     "q-alg q-bio quant-ph solv-int supr-con"
 )
 _ARXIV_OLD = re.compile(
-    rf"(?<![a-z-])({_ARXIV_ARCHIVES.replace(' ', '|')})(?:\.[a-z-]{{2,}})?/(\d{{4}})(\d{{3}})(?:v(\d{{1,3}}))?(?!\d)",
+    rf"(?<![a-z-])({ARXIV_ARCHIVES.replace(' ', '|')})(?:\.[a-z-]{{2,}})?/(\d{{4}})(\d{{3}})(?:v(\d{{1,3}}))?(?!\d)",
     re.IGNORECASE,
 )
 _ARXIV_OLD_FIRST, _ARXIV_OLD_LAST = "199108", "200703"
@@ -59,8 +60,10 @@ _PMID_URL = re.compile(r"ncbi\.nlm\.nih\.gov/(?:pubmed/)?0*([1-9]\d{0,7})(?=[/?#
 _PMID = re.compile(r"(?:(?:pmid|pubmed|medline)\s*:?\s*)?0*([1-9]\d{0,7})", re.IGNORECASE)
 # The archive's own namespaces, strongest first.
 NAMESPACES = ("arxiv", "doi", "openreview", "pmid")
+_REMEMBERED = 8_192  # answers: each entry of a batch is asked for its ids several times
 
 
+@lru_cache(_REMEMBERED)
 def parse_arxiv_id(text: str) -> tuple[str, int | None] | None:
     """Return (base id, version) of an arXiv id, URL or OAI identifier, or None. Old ids lose their subject class.
 
@@ -91,6 +94,7 @@ def _old_arxiv_id(found: re.Match[str]) -> str | None:
     return f"{found[1].lower()}/{month}{number}" if valid else None
 
 
+@lru_cache(_REMEMBERED)
 def parse_doi(text: str) -> str | None:
     """Return the DOI in `text` in lower case (DOIs compare case-blind), or None. bioRxiv's lose their version."""
     found = _search_doi(text.strip().translate(_DOI_DASHES))

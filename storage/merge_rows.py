@@ -71,7 +71,7 @@ def write_rows(
     names = pa.array(sorted({paper_id for paper_id, _ in stale}), pa.string())
     groups = [g for one in live for g in _groups(one, _NEWEST_FIRST)]
     done, total = 0, sum(g.rows for g in groups)
-    with writer(papers, SCHEMA, look_ups=True) as out:
+    with writer(papers, SCHEMA, lasting=True) as out:
         for table in _sweep(groups, _NEWEST_FIRST, lambda t: _without_stale(t, names, stale, moved)):
             out.write_table(table, row_group_size=ROW_GROUP_ROWS)
             done += table.num_rows
@@ -81,7 +81,7 @@ def write_rows(
     if moved:
         table = _sorted(moved, _BY_PAPER)
         past_groups.append(_Group(table["paper_id"][0].as_py(), table.num_rows, lambda: table))
-    with writer(past, SCHEMA, look_ups=True) as out:
+    with writer(past, SCHEMA, lasting=True) as out:
         for table in _sweep(past_groups, _BY_PAPER, lambda t: t):
             out.write_table(table, row_group_size=ROW_GROUP_ROWS)
     return stamp_of(papers), stamp_of(past)

@@ -95,7 +95,8 @@ def changes_between(before: Paper | None, after: Paper) -> tuple[Change, ...]:
     if before is None:
         return ()
     pairs = ((field, read(before), read(after)) for field, read in _READ.items())
-    return tuple(Change(field, old, new) for field, old, new in pairs if _told(field, old) != _told(field, new))
+    changed = ((field, old, new) for field, old, new in pairs if old != new)
+    return tuple(Change(field, old, new) for field, old, new in changed if _told(field, old) != _told(field, new))
 
 
 def word_diff(before: str, after: str) -> tuple[DiffPart, ...]:

@@ -20,7 +20,6 @@ ROW_GROUP_ROWS = 8_192
 # Spelled out: a default that changes must not change the archive.
 _OPTIONS: dict[str, Any] = {
     "compression": "zstd",
-    "compression_level": 3,
     "write_page_checksum": True,
     "write_statistics": [  # what rows are looked up by; of text they would only fill the footer
         *("paper_id", "seq", "until_seq", "new_at", "published_at", "announced_at", "revised_at", "first_seen_at"),
@@ -40,6 +39,7 @@ _OPTIONS: dict[str, Any] = {
     "data_page_size": 1 << 20,
     "store_schema": False,
 }
+_LEVEL, _QUICK_LEVEL = 3, 1  # of compression: what is written to stay, and what a compaction will write again
 _BLOOM = {"paper_id": {"ndv": ROW_GROUP_ROWS, "fpp": 0.01}}
 _MAGIC_BYTES = 8  # the footer's length and PAR1, at the end of every file
 
@@ -54,9 +54,11 @@ class Stamp:
     footer: bytes  # 16 bytes over the footer, which no page checksum covers
 
 
-def writer(path: Path, schema: pa.Schema, *, look_ups: bool = False) -> pq.ParquetWriter:
-    """Open a Parquet file for writing; `look_ups` adds a bloom filter on paper_id to each row group."""
-    return pq.ParquetWriter(path, schema, bloom_filter_options=_BLOOM if look_ups else None, **_OPTIONS)
+def writer(path: Path, schema: pa.Schema, *, lasting: bool = False) -> pq.ParquetWriter:
+    """Open a Parquet file for writing; a `lasting` one is smaller and has a bloom filter on paper_id a row group."""
+    level = _LEVEL if lasting else _QUICK_LEVEL
+    bloom = _BLOOM if lasting else None
+    return pq.ParquetWriter(path, schema, compression_level=level, bloom_filter_options=bloom, **_OPTIONS)
 
 
 def stamp_of(path: Path) -> Stamp:

@@ -20,7 +20,6 @@ from storage.durable import committed
 from storage.index import FileRow
 from storage.query import WORDS_SQL, parse_query
 from storage.rows import paper_of
-from storage.survey import CONFIG
 from storage.tables import read_rows, stamp_of
 from storage.views import TOPIC_SCHEMA
 
@@ -64,20 +63,23 @@ def _told_since(archive: Archive, after: int) -> Iterator[pa.Table]:
 
 def _tag(archive: Archive, topics: Sequence[Topic], table: pa.Table, *, now: datetime, known: bool) -> None:
     index, paper_ids = archive.index, table["paper_id"].to_pylist()
-    tags = tags_of(table, topics, now)
+    tags = tags_of(archive.scratch(), table, topics, now)
     touched = {topic for _, topic, _ in tags} | (_topics_before(archive, paper_ids) if known else set())
     index.replace_tags(paper_ids, tags)
     index.touch_topics(sorted(touched), seq=int(pc.max(table["seq"]).as_py()))
 
 
-def tags_of(table: pa.Table, topics: Sequence[Topic], now: datetime) -> list[_Tag]:
+def tags_of(
+    connection: duckdb.DuckDBPyConnection, table: pa.Table, topics: Sequence[Topic], now: datetime
+) -> list[_Tag]:
     """The (paper_id, topic, reason) rows of a table of current rows."""
     live = table.filter(pc.is_null(table["merged_into"]))
-    with duckdb.connect(config=CONFIG) as connection:
-        connection.register("papers", live)
-        connection.execute("CREATE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR, reason VARCHAR)")
-        connection.execute(f"CREATE TABLE words AS {WORDS_SQL}")
-        found = {topic.slug: _answers(connection, topic, now) for topic in topics}
+    connection.register("papers", live)
+    connection.execute("CREATE OR REPLACE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR, reason VARCHAR)")
+    connection.execute(f"CREATE OR REPLACE TABLE words AS {WORDS_SQL}")
+    found = {topic.slug: _answers(connection, topic, now) for topic in topics}
+    connection.execute("DROP TABLE words; DROP TABLE paper_topics")
+    connection.unregister("papers")
     wanted = sorted({paper_id for ids in found.values() for paper_id in ids})
     rows = live.filter(pc.is_in(live["paper_id"], value_set=pa.array(wanted, pa.string()))).to_pylist()
     papers = {row["paper_id"]: paper_of(row) for row in rows}

@@ -35,17 +35,23 @@ _BLOCK_TAGS = frozenset(
     ["p", "title", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "blockquote"]
 )
 _DROPPED_TAGS = ("script", "style", "template", "noscript", "iframe", "object", "svg")
+# What needs no closer look: a named host without a port, and nothing that would have to be escaped.
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?")
 _URL_CHARACTERS_MAX = 2_000
 _AUTHORS_MAX = 10_000  # the largest collaborations sign with some 5,000 names
 
 
 def accept(text: str) -> str:
     """Return `text` without the characters nothing may carry, line ends as \\n, outer whitespace gone."""
+    if text.isprintable():  # it has no control character, and no whitespace but spaces
+        return text.strip()
     return _FORBIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 def fold(text: str) -> str:
     """Return `text` on one line, each run of whitespace one space."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
     return " ".join(accept(text).split())
 
 
@@ -54,6 +60,8 @@ def safe_url(url: str | None) -> str | None:
     if not url:
         return None
     url = accept(url)
+    if _PLAIN_URL.fullmatch(url) and len(url) <= _URL_CHARACTERS_MAX:
+        return url
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises where it is none

@@ -11,6 +11,7 @@ import hashlib
 import html
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def plain_letters(text: str) -> str:
     return "".join(c for c in bare if not unicodedata.combining(c)).translate(_FOLDS)
 
 
+@lru_cache(8_192)  # each entry of a batch is asked for it several times
 def title_key(title: str) -> str | None:
     """Return 16 hex digits that spellings of one title share; None where a title says too little to be looked up by.
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -90,11 +91,12 @@ def _over(sql: str, name: str, paths: Sequence[str]) -> str:
     if paths:
         listed = ", ".join(f"_home() || {literal('/archive/' + path)}" for path in paths)
         return sql.replace(f"{name}()", f"[{listed}]")
+    return sql.replace(f"read_parquet({name}())", f"({_nothing(name)})")
+
+
+@cache
+def _nothing(name: str) -> str:
     schema = TOPIC_SCHEMA if name == "topics" else SCHEMA
-    return sql.replace(f"read_parquet({name}())", f"({_nothing(schema)})")
-
-
-def _nothing(schema: pa.Schema) -> str:
     empty = duckdb.connect().from_arrow(schema.empty_table())
     columns = ", ".join(f'NULL::{t} AS "{c}"' for c, t in zip(empty.columns, empty.types, strict=True))
     return f"SELECT * FROM (SELECT {columns}) WHERE false"
