@@ -5,6 +5,7 @@
 #   make test       everything CI runs
 #   make crash      every kill, power cut, failing call and flipped bit of the archive; ARGS="--share ci kills"
 #   make lint       format, types, imports
+#   make bench-archive   the archive beside dlt and DuckDB; ARGS="--sizes 100000"
 
 UV_VERSION = 0.13.9
 TOOL = .venv/bin/paperwire
@@ -13,7 +14,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_NO_PROGRESS = 1
 
 .DEFAULT_GOAL := $(TOOL)
-.PHONY: demo run test lint crash bench clean
+.PHONY: demo run test lint crash bench bench-archive clean
 
 .venv/bin/uv:
 	@deploy/make-venv .venv "$(UV_VERSION)" $(PYTHON)
@@ -49,6 +50,10 @@ crash: .venv/.dev
 
 bench: .venv/.dev
 	@for name in parsing query readable; do echo "== $$name"; .venv/bin/python -m bench.$$name || exit 1; done
+
+bench-archive: .venv/.dev
+	@.venv/bin/uv sync --quiet --locked --group bench
+	@.venv/bin/python -m bench.archive $(ARGS)
 
 clean:
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
