@@ -236,8 +236,8 @@ class Archive:
         return rows[-1]
 
     def _rows(self, file: FileRow, aliases: Iterable[str], seqs: Iterable[int]) -> Iterator[dict[str, Any]]:
-        table = rows_with(self.path(file), set(aliases), seqs, footer=file.footer)
-        yield from table.select([*PAPER_TYPES, "seq"]).to_pylist()
+        columns = [*PAPER_TYPES, "seq"]
+        yield from rows_with(self.path(file), set(aliases), seqs, columns=columns, footer=file.footer).to_pylist()
 
     def _clean(self, entries: Sequence[Entry], now: datetime) -> tuple[list[tuple[Entry, Entry]], int]:
         """Each acceptable entry as it came and as it is trusted, and how many were refused."""

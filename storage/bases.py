@@ -30,6 +30,7 @@ from storage.tables import rows_named, rows_with
 if TYPE_CHECKING:
     from storage.archive import Archive
 
+_GZIP_LEVEL = 6  # level 9 takes six times as long for 3 % less
 _NAME = re.compile(r"(\d{12})-(\d{12})\.(papers\.parquet|history\.parquet|json\.gz)")
 _KINDS = {"papers.parquet": "papers", "history.parquet": "history", "json.gz": "manifest"}
 
@@ -85,7 +86,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> FileRow:
     ).encode()
     name = base_name(manifest.lo, manifest.hi, "manifest")
     with committed(folder / name) as temporary:
-        temporary.write_bytes(gzip.compress(body, mtime=0))
+        temporary.write_bytes(gzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0))
     return manifest_row(folder, manifest)
 
 

@@ -33,7 +33,8 @@ ROWS = 50_000  # of a segment; more cost memory and gain nothing
 _SEGMENTS_AT_ONCE = 10  # taken into the index in one transaction
 _SLOW_ROWS = 2_000  # entries that need a closer look, at once
 _COLUMNS = ["paper_id", "aliases", "sources", "content_hash", "categories", "doi", "journal_ref", "license_url", "seq"]
-_COLUMNS += ["merged_into"]
+_COLUMNS += ["merged_into", "url", "pdf_url", "code_url", "project_url", "published_at", "upvotes", "comment_count"]
+_COLUMNS += ["stars"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,7 @@ def _closely(
 ) -> Loaded:
     """Commit the entries that need a closer look the way a poll does, but without telling of papers as new."""
     desk.flush()
+    desk.forget_waiting()
     if not slow:
         return found
     table = pa.concat_tables(slow)
@@ -145,7 +147,8 @@ class _Desk:
         for table in (
             "known (k BIGINT)",  # of every alias but titles of papers with an arXiv id
             "titles (k BIGINT)",  # of every title
-            "facts (k BIGINT, source VARCHAR, h UBIGINT)",
+            "facts (k BIGINT, source VARCHAR, h BIGINT, ids BIGINT[])",
+            "waiting (k BIGINT)",  # of entries that await a closer look
             "pending (k BIGINT, seq BIGINT)",
             "stale (paper_id VARCHAR, seq BIGINT)",
         ):
@@ -187,7 +190,23 @@ class _Desk:
         self._connection.unregister("f")
         fresh, odd = (pc.equal(verdicts, word) for word in ("fresh", "odd"))
         known = pc.sum(pc.equal(verdicts, "known")).as_py() or 0
+        self._wait(_picked(sheet, odd).facts)
         return _picked(sheet, fresh), int(known), _picked(sheet, odd)
+
+    def _wait(self, odd: pa.Table) -> None:
+        """Whatever comes after these and may be about their papers has to wait with them."""
+        if not odd.num_rows:
+            return
+        self._connection.register("f", odd.select(["arxiv", "ks", "title_k"]))
+        for sql in (
+            "INSERT INTO waiting SELECT k FROM (SELECT unnest(ks) AS k FROM f UNION ALL SELECT title_k FROM f) "
+            "WHERE k IS NOT NULL",
+            "INSERT INTO known SELECT k FROM (SELECT unnest(ks) AS k FROM f) WHERE k IS NOT NULL",
+            "INSERT INTO known SELECT title_k FROM f WHERE NOT arxiv AND title_k IS NOT NULL",
+            "INSERT INTO titles SELECT title_k FROM f WHERE title_k IS NOT NULL",
+        ):
+            self._connection.execute(sql)
+        self._connection.unregister("f")
 
     def write(self, fresh: Sheet, batch_id: str, source: str, now: datetime, text_rank: int) -> int:
         """Commit the fresh rows as one segment; returns how many. None where this batch was committed before."""
@@ -205,6 +224,10 @@ class _Desk:
         self._learn_fresh(fresh.facts, source, meta.seq)
         self._segments += 1
         return count
+
+    def forget_waiting(self) -> None:
+        """Those that waited are looked at now."""
+        self._connection.execute("DELETE FROM waiting")
 
     def learn(self, commit: Commit) -> None:
         """Know the papers a slow commit brought."""
@@ -250,7 +273,7 @@ class _Desk:
             "INSERT INTO known SELECT unnest(ks) FROM f",
             "INSERT INTO known SELECT title_k FROM f WHERE NOT arxiv AND title_k IS NOT NULL",
             "INSERT INTO titles SELECT title_k FROM f WHERE title_k IS NOT NULL",
-            f"INSERT INTO facts SELECT k, {literal(source)}, h FROM f",
+            f"INSERT INTO facts SELECT k, {literal(source)}, h, ks FROM f",
             f"INSERT INTO pending SELECT k, {seq} FROM (SELECT unnest(ks) AS k FROM f UNION ALL SELECT title_k FROM f) "
             "WHERE k IS NOT NULL",
         ):
@@ -270,24 +293,31 @@ class _Desk:
         )
         # What a paper no longer is, or was until it was merged away, is news when it is said again.
         connection.execute(
-            f"""INSERT INTO facts SELECT {KEY_SQL.format("paper_id")}, unnest(sources), {facts} FROM r
+            f"""INSERT INTO facts
+            SELECT {KEY_SQL.format("paper_id")}, unnest(sources), {facts}, [{key} for a in aliases] FROM r
             ANTI JOIN stale USING (paper_id, seq) WHERE merged_into IS NULL"""
         )
         connection.unregister("r")
 
 
 # A row is fresh where nobody knows its ids, and nobody without an arXiv id shares its title; of rows of one table
-# that share an id only the first is. A known one whose facts are those of the paper says nothing new.
+# that share an id only the first is. A known one whose facts are those of the paper says nothing new, unless it comes
+# after one that may change them.
 _VERDICTS = """
 WITH ids AS (SELECT row, unnest(ks) AS k FROM f),
+twice AS (
+  SELECT row FROM ids QUALIFY k IS NOT NULL AND row_number() OVER (PARTITION BY k ORDER BY row) > 1
+  UNION SELECT row FROM f QUALIFY title_k IS NOT NULL AND NOT bool_and(arxiv) OVER (PARTITION BY title_k)
+    AND row_number() OVER (PARTITION BY title_k ORDER BY row) > 1
+  UNION SELECT row FROM ids WHERE k IN (SELECT k FROM waiting)
+  UNION SELECT row FROM f WHERE title_k IN (SELECT k FROM waiting)),
 hit AS (
   SELECT row FROM ids WHERE k IN (SELECT k FROM known)
   UNION SELECT row FROM f WHERE title_k IN (SELECT k FROM known)
   UNION SELECT row FROM f WHERE NOT arxiv AND title_k IN (SELECT k FROM titles)
-  UNION SELECT row FROM ids QUALIFY row_number() OVER (PARTITION BY k ORDER BY row) > 1
-  UNION SELECT row FROM f QUALIFY title_k IS NOT NULL AND NOT bool_and(arxiv) OVER (PARTITION BY title_k)
-    AND row_number() OVER (PARTITION BY title_k ORDER BY row) > 1),
-same AS (SELECT row FROM f SEMI JOIN (SELECT k, h FROM facts WHERE source = $source) USING (k, h))
+  UNION SELECT row FROM twice),
+same AS (SELECT DISTINCT row FROM f JOIN (SELECT k, h, ids FROM facts WHERE source = $source) AS g
+  ON f.k = g.k AND f.h = g.h AND list_has_all(g.ids, f.ks) ANTI JOIN twice USING (row))
 SELECT CASE WHEN NOT f.plain THEN 'odd' WHEN hit.row IS NULL THEN 'fresh'
   WHEN same.row IS NOT NULL THEN 'known' ELSE 'odd' END AS verdict
 FROM f LEFT JOIN hit USING (row) LEFT JOIN same USING (row) ORDER BY f.row

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import duckdb
@@ -21,6 +21,7 @@ from storage.model import Entry
 from storage.rows import SCHEMA, SIGHTING, WORDS
 from storage.settings import Limits
 from storage.survey import KEY_SQL
+from storage.text import fold
 from storage.titles import title_keys
 
 _TIME = pa.timestamp("us")
@@ -32,6 +33,10 @@ _TYPES: dict[str, pa.DataType] = {
     "announced_on": pa.date32(),
     "published_at": _TIME,
 }
+_RANGES = {
+    _TIME: (pa.scalar(datetime(1, 1, 2, tzinfo=UTC), _TIME), pa.scalar(datetime(9999, 12, 31, tzinfo=UTC), _TIME)),
+    pa.date32(): (pa.scalar(date(1, 1, 1), pa.date32()), pa.scalar(date(9999, 12, 31), pa.date32())),
+}
 COLUMNS = tuple(_TYPES)
 """What a table of entries may have; the rest of an entry's fields have no meaning in bulk. See docs/operate.md."""
 
@@ -40,18 +45,22 @@ _CONTROL = r"\x{00}-\x{08}\x{0b}-\x{1f}\x{7f}-\x{9f}\x{fdd0}-\x{fdef}" + "".join
 )
 _SPACES = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 # What text.accept or text.fold would change, or what decide would look at twice.
-_ODD_TEXT = rf"(?i:withdrawn|retracted)|[{_CONTROL}]|^[\s{_SPACES}]|[\s{_SPACES}]$"
-_ODD_LINE = rf"(?i:withdrawn|retracted)|[{_CONTROL}{_SPACES}\t\n]|^ | $|  |^$"
-_PLAIN_URL = r"^https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
+_ODD_TEXT = rf"(?i:w[iı]thdrawn|retracted)|[{_CONTROL}]|^[\s{_SPACES}]|[\s{_SPACES}]$"
+_ODD_LINE = rf"(?i:w[iı]thdrawn|retracted)|[{_CONTROL}{_SPACES}\t\n]|^ | $|  |^$"
+_PLAIN_URL = r"^https?://[A-Za-z0-9.-]+(?::\d{1,4})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
+_CHARACTERS_MAX, _AUTHORS_MAX = 2_000, 10_000
 _MONTH = "(?:0[1-9]|1[0-2])"
 _PLAIN_ARXIV = (
     rf"^(?:(?:07(?:0[4-9]|1[0-2])|(?:0[89]|1[0-4]){_MONTH})\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}}"
     rf"|(?:{ARXIV_ARCHIVES.replace(' ', '|')})/(?:(?:9[2-9]|0[0-6]){_MONTH}|070[1-3])(?:[1-9]\d\d|0[1-9]\d|00[1-9]))$"
 )
 _PLAIN_DOI = r"^10\.\d{4,9}/[a-z0-9._;()/:-]*[a-z0-9]$"
+_ARXIV_DOI = "10.48550/arxiv."
 _FOLDING_DOI = r"^10\.(?:48550|1101|64898)/"
 
-FACTS_HASH = "hash(content_hash, categories, coalesce(doi, ''), coalesce(journal_ref, ''), coalesce(license_url, ''))"
+_FACTS_OF = ["content_hash", "categories", "doi", "journal_ref", "license_url", "url", "pdf_url", "code_url"]
+_FACTS_OF += ["project_url", "published_at", "upvotes", "comment_count", "stars"]
+FACTS_HASH = f"(hash({', '.join(_FACTS_OF)}) >> 1)::BIGINT"
 """What a row says, but for its text; equal only within one process."""
 
 _FACTS = f"""
@@ -65,12 +74,12 @@ FROM (SELECT *, ids[1] AS paper_id, [{KEY_SQL.format("a")} for a in ids] AS ks F
     CASE WHEN arxiv_id IS NOT NULL AND doi IS NOT NULL THEN ['arxiv:' || arxiv_id, 'doi:' || doi]
       WHEN arxiv_id IS NOT NULL THEN ['arxiv:' || arxiv_id]
       WHEN entry_id <> '' THEN ['doi:' || doi, 'guid:' || $source || '|' || entry_id] ELSE ['doi:' || doi] END AS ids,
-    unhex(md5(concat_ws(chr(31), coalesce(version::VARCHAR, ''), title, abstract,
+    unhex(md5(concat_ws(chr(31), coalesce(nullif(version, 0)::VARCHAR, ''), title, abstract,
       CASE WHEN len(authors) > 0 THEN array_to_string(authors, chr(31)) END))) AS content_hash
   FROM incoming))
 """
 _NARROW = ["title", "abstract", "authors", "categories", "version", "arxiv_id", "doi", "entry_id", "published_at"]
-_NARROW += ["journal_ref", "license_url"]
+_NARROW += [name for name in _FACTS_OF if name not in (*_NARROW, "content_hash")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +93,13 @@ class Sheet:
 def sheet_of(table: pa.Table, *, source: str, now: datetime, limits: Limits) -> Sheet:
     """Find out of every row of `table` what a commit must know. Raises ArchiveError where it is no table of entries."""
     entries = _typed(table)
-    entries = _with_ids(entries)
+    entries, ids, good = _with_ids(entries)
     titles = title_keys(entries["title"])
     aliases = pa.array([t and f"title:{t}" for t in titles], pa.string())
     narrow = entries.select(_NARROW).append_column("title_alias", aliases)
-    narrow = narrow.append_column("tidy", _tidy(entries, limits))
+    narrow = narrow.append_column("tidy", pc.and_(_tidy(entries, limits), good))
+    for name in ids.column_names:
+        narrow = narrow.set_column(narrow.schema.get_field_index(name), name, ids[name])
     with duckdb.connect(config={"threads": "1", "python_enable_replacements": "false"}) as connection:
         connection.register("incoming", narrow)
         facts = connection.execute(_FACTS, {"now": _naive(now), "source": source}).to_arrow_table()
@@ -148,36 +159,60 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
     if kind == _TIME and pa.types.is_timestamp(column.type) and column.type.tz:
         column = column.cast(pa.timestamp("us", "UTC"))
     column = column.cast(kind)
+    if kind in _RANGES:  # no year that Python, and so whoever reads the row, has a date for
+        least, most = _RANGES[kind]
+        inside = pc.and_(pc.greater_equal(column, least), pc.less_equal(column, most))
+        return pc.if_else(pc.fill_null(inside, False), column, pa.scalar(None, kind))
+    if kind == WORDS and (column.null_count or column.flatten().null_count):  # no list is an empty one
+        return pa.array([[v for v in row or () if v is not None] for row in column.to_pylist()], WORDS)
     if name in ("title", "abstract", "entry_id"):
         return pc.fill_null(column, "")
     return column
 
 
-def _with_ids(entries: pa.Table) -> pa.Table:
-    """arXiv ids and DOIs in the form paper ids have; what is in it already costs one regular expression."""
-    entries = _canonical(entries, "arxiv_id", _PLAIN_ARXIV, _arxiv_of)
-    return _canonical(entries, "doi", _PLAIN_DOI, parse_doi, but=_FOLDING_DOI)
+def _with_ids(entries: pa.Table) -> tuple[pa.Table, pa.Table, pa.Array]:
+    """The entries with their ids in the form paper ids have, the ids alone, and which rows have none that is odd.
+
+    What is in that form already costs one regular expression. What cannot be an id stays as it is, for the slow path.
+    """
+    arxiv, good = _canonical(_whole(entries["arxiv_id"]), _PLAIN_ARXIV, _arxiv_of)
+    doi, good_doi = _canonical(_whole(entries["doi"]), _PLAIN_DOI, parse_doi, but=_FOLDING_DOI)
+    folds = pc.fill_null(pc.starts_with(doi, _ARXIV_DOI), False)
+    named = arxiv.is_valid()
+    if pc.any(folds).as_py():  # arXiv's own DOI says what the arXiv id says; alone it needs a closer look
+        pairs = zip(doi.to_pylist(), folds.to_pylist(), strict=True)
+        told = [_arxiv_of(f"arxiv:{d.removeprefix(_ARXIV_DOI)}") if fold_ else None for d, fold_ in pairs]
+        good_doi = pc.and_(good_doi, pc.or_(pc.invert(folds), pc.and_(good, named)))
+        arxiv = pc.coalesce(arxiv, pa.array(told, pa.string()))
+        doi = pc.if_else(folds, pa.scalar(None, pa.string()), doi)
+    ids = pa.table({"arxiv_id": arxiv, "doi": doi})
+    for name, well in (("arxiv_id", good), ("doi", good_doi)):
+        column = pc.if_else(well, ids[name], entries[name])
+        if name == "arxiv_id":
+            column = pc.if_else(pc.and_(well, pc.invert(named)), pa.scalar(None, pa.string()), column)
+        entries = entries.set_column(entries.schema.get_field_index(name), name, column)
+    return entries, ids, pc.and_(good, good_doi)
 
 
 def _canonical(
-    entries: pa.Table, name: str, plain: str, parse: Callable[[str], str | None], but: str | None = None
-) -> pa.Table:
-    column = _whole(entries[name])
+    column: pa.Array, plain: str, parse: Callable[[str], str | None], but: str | None = None
+) -> tuple[pa.Array, pa.Array]:
+    """The ids, null where there is none, and which rows are fine: have one, or say nothing."""
     good = pc.fill_null(pc.match_substring_regex(column, plain), True)
     if but is not None:
         good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring_regex(column, but), False)))
     if pc.all(good).as_py():
-        return entries
-    odd = pc.indices_nonzero(pc.invert(good))
-    values = column.to_pylist()
-    for at in odd.to_pylist():
-        values[at] = parse(values[at])
-    return entries.set_column(entries.schema.get_field_index(name), name, pa.array(values, pa.string()))
+        return column, good
+    values, fine = column.to_pylist(), good.to_pylist()
+    for at in pc.indices_nonzero(pc.invert(good)).to_pylist():
+        said, values[at] = values[at], parse(fold(values[at]))
+        fine[at] = values[at] is not None or not said
+    return pa.array(values, pa.string()), pa.array(fine, pa.bool_())
 
 
 def _arxiv_of(text: str) -> str | None:
     found = parse_arxiv_id(text)
-    return found[0] if found and found[1] is None else None
+    return found[0] if found else None
 
 
 def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
@@ -189,6 +224,13 @@ def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
     good = pc.and_(good, pc.less_equal(pc.binary_length(abstract), limits.abstract_bytes_max))
     for name in ("url", "pdf_url", "code_url", "project_url", "license_url"):
         good = pc.and_(good, pc.fill_null(pc.match_substring_regex(_whole(entries[name]), _PLAIN_URL), True))
+        good = pc.and_(
+            good, pc.fill_null(pc.less_equal(pc.binary_length(_whole(entries[name])), _CHARACTERS_MAX), True)
+        )
+    good = pc.and_(good, pc.less_equal(pc.binary_length(_whole(entries["entry_id"])), _CHARACTERS_MAX))
+    good = pc.and_(
+        good, pc.fill_null(pc.less_equal(pc.list_value_length(_whole(entries["authors"])), _AUTHORS_MAX), True)
+    )
     for name in ("entry_id", "journal_ref"):
         good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring_regex(_whole(entries[name]), _ODD_LINE), False)))
     for name in ("openreview_id", "pmid"):

@@ -29,7 +29,8 @@ Progress = Callable[[int, int], None]  # rows done, rows in all
 SEGMENTS_MAX = 64  # so many segments wait before compaction is due
 KEPT = timedelta(hours=24)  # a retired file stays so long for readers that opened papers.duckdb before
 _SMALL_ROWS = 50_000  # a base below this is always taken along
-_GROWTH = 2  # a base is taken along when it has at most this many times the rows to be merged into it
+_SMALL_COMMITS = 1_024  # and one that stands for fewer commits than these
+_GROWTH = 2  # a base is taken along when it has at most this many times the rows and commits to be merged into it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +102,16 @@ def delete_retired(archive: Archive, *, now: datetime) -> int:
 
 def _chosen(files: tuple[FileRow, ...], *, full: bool) -> list[FileRow]:
     """The files to merge, newest first: all segments, then each base that is not much larger than what comes to it."""
-    chosen, rows = [], 0
+    chosen, rows, commits = [], 0, 0
     for file in files:
-        small = file.rows <= max(_GROWTH * rows, _SMALL_ROWS)
+        # Commits count as rows do: the manifest of a base tells of each, and of one row they may be very many.
+        stands_for = file.hi - file.lo + 1
+        small = file.rows <= max(_GROWTH * rows, _SMALL_ROWS) and stands_for <= max(_GROWTH * commits, _SMALL_COMMITS)
         if not (full or file.kind == "log" or small):
             break
         chosen.append(file)
         rows += file.rows
+        commits += stands_for
     return [] if len(chosen) == 1 and chosen[0].kind == "papers" else chosen
 
 

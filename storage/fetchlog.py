@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from storage.index import Index
+from storage.index_errors import reading
 
 _FETCHES_KEPT_DAYS = 90
 
@@ -71,9 +74,10 @@ class FetchLog:
     """Reads and writes the fetch records in the index."""
 
     def __init__(self, index: Index) -> None:
-        self._index = index
+        self._index, self.path = index, index.path
         self._execute = index.connection.execute
 
+    @reading
     def watermark(self, source: str, url: str) -> Watermark:
         """The validators of the last good answer for a URL."""
         row = self._execute(
@@ -83,30 +87,30 @@ class FetchLog:
         ).fetchone()
         return Watermark(etag=row[0], last_modified=row[1]) if row else Watermark(etag=None, last_modified=None)
 
+    @reading
     def state(self, source: str) -> SourceState | None:
         """How a source stands; None where it was never read."""
         return next((s for s in self.states() if s.source == source), None)
 
+    @reading
     def states(self) -> tuple[SourceState, ...]:
         """How every source stands, by name."""
         rows = self._execute("SELECT * FROM source_states ORDER BY source").fetchall()
         return tuple(_state(row) for row in rows)
 
+    @reading
     def gaps(self, *, since: datetime) -> tuple[Gap, ...]:
         """Gaps noticed at or after `since`, oldest day first."""
         rows = self._execute("SELECT * FROM gaps WHERE noticed_at >= ? ORDER BY day, source", (since.isoformat(),))
-        return tuple(
-            Gap(source=s, day=date.fromisoformat(d), noticed_at=datetime.fromisoformat(at)) for s, d, at in rows
-        )
+        return tuple(_gap(row) for row in rows)
 
+    @reading
     def rejects(self, *, since: datetime) -> tuple[Reject, ...]:
         """Entries refused at or after `since`."""
         rows = self._execute(
             "SELECT * FROM rejects WHERE rejected_at >= ? ORDER BY rejected_at, entry_id", (since.isoformat(),)
         )
-        return tuple(
-            Reject(source=s, entry_id=i, reason=r, rejected_at=datetime.fromisoformat(at)) for s, i, r, at in rows
-        )
+        return tuple(_reject(row) for row in rows)
 
     def record(self, state: SourceState, fetches: tuple[FetchRow, ...], gaps: tuple[date, ...]) -> None:
         """Keep one read of a source: its fetches, its state and the gaps it showed, in one transaction."""
@@ -143,7 +147,29 @@ class FetchLog:
             )
 
 
-def _state(row: tuple[str, str, str | None, str | None, str | None, str | None, str]) -> SourceState:
+def is_readable(table: str, row: Sequence[Any]) -> bool:
+    """Whether a whole row of fetches, source_states, gaps or rejects is one: a flipped bit can make a time none."""
+    try:
+        if table == "fetches":
+            datetime.fromisoformat(row[3])
+        else:
+            {"source_states": _state, "gaps": _gap, "rejects": _reject}[table](row)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _gap(row: Sequence[str]) -> Gap:
+    source, day, noticed_at = row
+    return Gap(source=source, day=date.fromisoformat(day), noticed_at=datetime.fromisoformat(noticed_at))
+
+
+def _reject(row: Sequence[str]) -> Reject:
+    source, entry_id, reason, at = row
+    return Reject(source=source, entry_id=entry_id, reason=reason, rejected_at=datetime.fromisoformat(at))
+
+
+def _state(row: Sequence[Any]) -> SourceState:
     source, checked_at, succeeded_at, batch_on, error, failing_since, notes = row
     return SourceState(
         source=source,

@@ -222,7 +222,8 @@ def content_hash_of(version: int | None, title: str, abstract: str, authors: Ite
 
 def entry_hash(entry: Entry) -> bytes:
     """Return 16 bytes over everything a source said but the counts and dates, which change without news."""
-    optional = (entry.url, entry.pdf_url, entry.code_url, entry.project_url, entry.doi, entry.journal_ref)
+    links = (entry.url, entry.pdf_url, entry.code_url, entry.project_url, entry.license_url)
+    optional = (*links, entry.arxiv_id, entry.doi, entry.openreview_id, entry.pmid, entry.journal_ref)
     return _hash(
         entry.entry_id,
         str(entry.version or ""),

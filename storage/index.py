@@ -9,16 +9,18 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
-from storage.identity import entry_hash
+from storage import sums
+from storage.errors import ArchiveCorrupt
+from storage.index_errors import BUSY_SECONDS, reading, refuse_newer, translated
 from storage.model import Entry, Event, Paper
+from storage.seen import Seen
 
 if TYPE_CHECKING:
     from storage.segments import SegmentMeta
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 _SCHEMA = files("storage").joinpath("index.sql").read_text(encoding="utf-8")
 _IN_MAX = 500  # values in one IN list
 _MMAP_BYTES = 4_000_000_000
-_BUSY_SECONDS = 60
 _DAY_SECONDS = 86_400
 _SEEN_KEPT_DAYS = 90
 INDEX_VERSION = 2  # PRAGMA user_version; 0 with a table `heads` is the first released schema
@@ -94,23 +95,21 @@ class Index:
     """One connection to archive/index.sqlite. Not shared between threads."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
-            self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+            refuse_newer(path, INDEX_VERSION)
+            self.connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", f"mmap_size={_MMAP_BYTES}", "cache_size=-65536"):
                 self.connection.execute(f"PRAGMA {pragma}")
-            self.version = self._prepare(path)
-        except sqlite3.Error as error:
-            raise _translated(error, path) from error
-        self._path = path
+            sums.prepare(self.connection)
+            self.version = self._prepare()
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where an error quotes what is damaged
+            raise translated(error, path) from error
+        self._seen = Seen(self.connection)
 
-    def _prepare(self, path: Path) -> int:
+    def _prepare(self) -> int:
         """Make the tables of a new index; returns the schema version of an older one, untouched."""
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if version > INDEX_VERSION:
-            raise ArchiveError(
-                f"{path.name} was written by a newer Paperwire "
-                f"(schema {version}, this one knows {INDEX_VERSION}); upgrade"
-            )
         old = self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'heads'").fetchone()
         if version == 0 and old:
             return 1
@@ -120,9 +119,11 @@ class Index:
 
     def make_tables(self) -> None:
         """Create what is missing; the index has this program's schema from then on."""
-        for statement in _SCHEMA.split(";"):
-            self.connection.execute(statement)
-        self.connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+        with nullcontext() if self.connection.in_transaction else self.transaction():
+            for statement in _SCHEMA.split(";"):
+                self.connection.execute(statement)
+            sums.install(self.connection)
+            self.connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
         self.version = INDEX_VERSION
 
     def close(self) -> None:
@@ -135,7 +136,7 @@ class Index:
         try:
             yield
         except sqlite3.Error as error:
-            raise _translated(error, self._path) from error
+            raise translated(error, self.path) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -152,22 +153,27 @@ class Index:
 
     # What is known -------------------------------------------------------------------------------------------
 
+    @reading
     def latest_seq(self) -> int:
         """The newest segment the index has seen; 0 for an empty archive."""
         return int(self.connection.execute("SELECT coalesce(max(seq), 0) FROM segments").fetchone()[0])
 
+    @reading
     def segment(self, seq: int) -> SegmentRow | None:
         """The segment with this number."""
         return next(self._segments("WHERE seq = ?", (seq,)), None)
 
+    @reading
     def segments(self) -> tuple[SegmentRow, ...]:
         """All segments, oldest first."""
         return tuple(self._segments("", ()))
 
+    @reading
     def has_batch(self, batch_id: str) -> bool:
         """Whether this batch was committed before."""
         return bool(self.connection.execute("SELECT 1 FROM segments WHERE batch_id = ?", (batch_id,)).fetchone())
 
+    @reading
     def find(self, aliases: Iterable[str]) -> dict[str, tuple[int, ...]]:
         """For each alias the segments that may hold the newest row of a paper that carries it."""
         by_key: dict[int, str] = {key_of(alias): alias for alias in aliases}
@@ -182,6 +188,7 @@ class Index:
         """Every (k, seq, n), sorted."""
         yield from self.connection.execute("SELECT k, seq, n FROM keys ORDER BY k, seq")
 
+    @reading
     def papers_count(self) -> int:
         """How many papers the archive holds."""
         (rows,) = self.connection.execute(
@@ -192,11 +199,13 @@ class Index:
         ).fetchone()
         return int(rows) - int(gone)
 
+    @reading
     def is_stale(self, paper_id: str, seq: int) -> bool:
         """Whether a later commit superseded this row."""
         row = self.connection.execute("SELECT 1 FROM stale WHERE paper_id = ? AND seq = ?", (paper_id, seq)).fetchone()
         return row is not None
 
+    @reading
     def stale_rows(self, *, until_seq: int | None = None) -> list[tuple[str, int, int]]:
         """(paper_id, seq, until_seq) of every superseded row of the live files, sorted; those until `until_seq`."""
         return self.connection.execute(
@@ -204,30 +213,28 @@ class Index:
             (until_seq,),
         ).fetchall()
 
+    @reading
     def stale_seqs(self, paper_id: str) -> list[int]:
         """The superseded rows of one paper in live files."""
         rows = self.connection.execute("SELECT seq FROM stale WHERE paper_id = ? ORDER BY seq", (paper_id,))
         return [int(seq) for (seq,) in rows]
 
+    @reading
     def merged_into(self) -> dict[str, str]:
         """Every paper that was found to be another one, and which."""
         return dict(self.connection.execute("SELECT paper_id, into_id FROM merged ORDER BY paper_id").fetchall())
 
+    @reading
     def unsaid(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries that are not exactly what their source said last of them, counts included."""
-        said = [said_of(entry) for entry in entries]
-        known: dict[int, int] = {}
-        for chunk in _chunks(sorted({k for k, _ in said})):
-            known.update(self.connection.execute(f"SELECT k, h FROM seen WHERE k IN ({_marks(chunk)})", chunk))
-        return [entry for entry, (k, h) in zip(entries, said, strict=True) if known.get(k) != h]
+        return self._seen.unsaid(entries)
 
     def record_said(self, entries: Iterable[Entry], *, now: datetime) -> None:
         """Keep what was said, so that its repetition costs one look-up; forget what was said long ago."""
         day = int(now.timestamp()) // _DAY_SECONDS
-        rows = ((*said_of(entry), day) for entry in entries)
-        self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", rows)
+        self._seen.record(entries, day=day)
         if self.get_meta("seen_pruned") != str(day):
-            self.connection.execute("DELETE FROM seen WHERE day < ?", (day - _SEEN_KEPT_DAYS,))
+            self._seen.forget(before_day=day - _SEEN_KEPT_DAYS)
             self.set_meta("seen_pruned", str(day))
 
     # What a segment brings -----------------------------------------------------------------------------------
@@ -268,20 +275,8 @@ class Index:
 
     def forget_log(self) -> None:
         """Empty everything that the files can tell again."""
-        told = (
-            "keys",
-            "seen",
-            "segments",
-            "files",
-            "stale",
-            "merged",
-            "outbox",
-            "tags",
-            "retagged",
-            "topic_changes",
-            "meta",
-        )
-        for table in told:
+        events = ("outbox", "tags", "retagged", "topic_changes", "meta")
+        for table in ("keys", "seen", "segments", "files", "stale", "merged", *events):
             self.connection.execute(f"DELETE FROM {table}")
 
     # Files ---------------------------------------------------------------------------------------------------
@@ -293,6 +288,7 @@ class Index:
             (row.name, row.kind, row.lo, row.hi, row.rows, row.size_bytes, row.sha256, row.footer),
         )
 
+    @reading
     def files(self, *kinds: str, retired: bool = False) -> tuple[FileRow, ...]:
         """The live files of these kinds (all kinds where none is named), or the retired ones; newest range first."""
         where = f"kind IN ({_marks(kinds)}) AND" if kinds else ""
@@ -305,10 +301,12 @@ class Index:
             for n, k, lo, hi, r, b, s, f, at in rows
         )
 
+    @reading
     def file_names(self, kind: str) -> frozenset[str]:
         """The names of all files of a kind, retired ones too."""
         return frozenset(str(n) for (n,) in self.connection.execute("SELECT name FROM files WHERE kind = ?", (kind,)))
 
+    @reading
     def file_holding(self, seqs: Iterable[int]) -> dict[str, tuple[FileRow, list[int]]]:
         """The live files that hold the current rows of segments `seqs`, each with its share of them."""
         live, found = self.files("log", "papers"), dict[str, tuple[FileRow, list[int]]]()
@@ -341,24 +339,29 @@ class Index:
         self.connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
         self.connection.executemany("INSERT OR IGNORE INTO retagged VALUES (?)", ((p,) for p in paper_ids))
 
+    @reading
     def recent_tags(self) -> list[tuple[str, str, str]]:
         """(paper_id, topic, reason) of the papers tagged since the file of topics was written."""
         return self.connection.execute("SELECT paper_id, topic, reason FROM tags ORDER BY topic, paper_id").fetchall()
 
+    @reading
     def topics_of(self, paper_ids: Iterable[str]) -> set[str]:
         """The topics that any of these papers got since the file of topics was written."""
         execute = self.connection.execute
         return {str(t) for p in paper_ids for (t,) in execute("SELECT topic FROM tags WHERE paper_id = ?", (p,))}
 
+    @reading
     def not_retagged(self, paper_ids: Iterable[str]) -> list[str]:
         """Those of these papers of which the file of topics still tells."""
         execute = self.connection.execute
         return [p for p in paper_ids if not execute("SELECT 1 FROM retagged WHERE paper_id = ?", (p,)).fetchone()]
 
+    @reading
     def retagged_count(self) -> int:
         """Of how many papers the file of topics tells no more."""
         return int(self.connection.execute("SELECT count(*) FROM retagged").fetchone()[0])
 
+    @reading
     def retagged(self) -> list[str]:
         """The papers of which the file of topics tells no more."""
         return [str(p) for (p,) in self.connection.execute("SELECT paper_id FROM retagged ORDER BY paper_id")]
@@ -372,6 +375,7 @@ class Index:
         """Note that papers of these topics changed in segment `seq`."""
         self.connection.executemany("INSERT OR REPLACE INTO topic_changes VALUES (?, ?)", ((t, seq) for t in topics))
 
+    @reading
     def topics_touched(self, *, after_seq: int) -> frozenset[str]:
         """Topics whose papers changed in a segment after `after_seq`."""
         rows = self.connection.execute("SELECT topic FROM topic_changes WHERE seq > ?", (after_seq,))
@@ -379,6 +383,7 @@ class Index:
 
     # The outbox and small facts ------------------------------------------------------------------------------
 
+    @reading
     def pending_events(self) -> tuple[Event, ...]:
         """Events not yet acknowledged, oldest first."""
         rows = self.connection.execute(
@@ -396,6 +401,7 @@ class Index:
             ((_iso(now), event_id) for event_id in event_ids),
         )
 
+    @reading
     def events(self) -> dict[int, list[tuple[int, str, dict[str, object]]]]:
         """(seq, kind, payload) of every event, by segment."""
         found: dict[int, list[tuple[int, str, dict[str, object]]]] = {}
@@ -403,11 +409,29 @@ class Index:
             found.setdefault(seq, []).append((seq, kind, json.loads(payload)))
         return found
 
+    @reading
     def faults(self) -> list[str]:
-        """What SQLite finds wrong with its own file, a line each."""
+        """Why nothing of the index can be relied on, a line each: its structure, settings or schema."""
         rows = self.connection.execute("PRAGMA integrity_check(20)").fetchall()
-        return [f"index.sqlite: {text}" for (text,) in rows if text != "ok"]
+        found = [text for (text,) in rows if text != "ok"]
+        if self.version < INDEX_VERSION:  # had no sums
+            return [f"index.sqlite: {text}" for text in found]
+        found = found or list(sums.schema_faults(self.connection))
+        for pragma, expected in (("user_version", INDEX_VERSION), ("application_id", 0), ("encoding", "UTF-8")):
+            (value,) = self.connection.execute(f"PRAGMA {pragma}").fetchone()
+            found += [] if value == expected else [f"its {pragma} is {value}, not {expected}"]
+        return [f"index.sqlite: {text}" for text in found]
 
+    @reading
+    def row_faults(self) -> list[str]:
+        """Tables whose rows are not what was written, a line each; those that files can tell of are not looked at."""
+        found = [
+            f"index.sqlite: rows of {table} are not what was written" for table in sums.wrong_tables(self.connection)
+        ]
+        wrong = self._seen.wrong_rows()
+        return [*found, f"index.sqlite: {wrong} rows of seen are not what was written"] if wrong else found
+
+    @reading
     def acknowledged_events(self) -> list[tuple[int, str, str]]:
         """(seq, kind, acknowledged_at) of the events that were emitted."""
         return self.connection.execute(
@@ -420,6 +444,7 @@ class Index:
             "UPDATE outbox SET acknowledged_at = ?3 WHERE seq = ?1 AND kind = ?2 AND acknowledged_at IS NULL", events
         )
 
+    @reading
     def get_meta(self, key: str, default: str = "") -> str:
         """A small fact kept between runs."""
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -450,14 +475,6 @@ def key_of(alias: str) -> int:
     return int.from_bytes(hashlib.md5(alias.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
 
 
-def said_of(entry: Entry) -> tuple[int, int]:
-    """(k, h) of an entry: which one it is, and all it says, votes included."""
-    counts = (entry.upvotes, entry.comment_count, entry.stars)
-    said = entry_hash(entry) + repr(counts).encode()
-    h = int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little") >> 1
-    return key_of(f"{entry.source}\x1f{entry.entry_id}"), h
-
-
 def _chunks(values: list[int]) -> Iterator[list[int]]:
     for start in range(0, len(values), _IN_MAX):
         yield values[start : start + _IN_MAX]
@@ -473,13 +490,3 @@ def _moment(text: str | None) -> datetime | None:
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")
-
-
-def _translated(error: sqlite3.Error, path: Path) -> ArchiveError:
-    """Turn SQLite's error into one line of ours."""
-    text = str(error)
-    if "disk is full" in text or "disk I/O" in text:
-        return ArchiveFull(f"no room to write {path.name} ({text}); the next pass retries this batch")
-    if "locked" in text:
-        return ArchiveError(f"another pass has held {path.name} for more than {_BUSY_SECONDS} s")
-    return ArchiveError(f"{path}: {text}")

@@ -1,5 +1,6 @@
 -- The index beside the log: what is known, in a form that answers one question quickly.
 -- keys, segments, files, stale, merged and the outbox can be rebuilt from the files, the rest is what only happened here.
+-- storage/sums.py adds triggers that keep `sums`: without its function row_sum these tables can be read, not written.
 CREATE TABLE IF NOT EXISTS keys (           -- where the newest row of each paper lies, by every id it is known by
   k INTEGER NOT NULL,                       -- 63 bits of the md5 of an alias, the row itself has the alias in full
   seq INTEGER NOT NULL,                     -- the segment that holds the row
@@ -8,8 +9,8 @@ CREATE TABLE IF NOT EXISTS keys (           -- where the newest row of each pape
 ) WITHOUT ROWID, STRICT;
 
 CREATE TABLE IF NOT EXISTS seen (           -- what each source said last, so that a repeat costs one look-up, a cache
-  k INTEGER PRIMARY KEY,                    -- 63 bits of the md5 of source and entry id
-  h INTEGER NOT NULL,                       -- 63 bits over all the source said, counts included
+  k INTEGER PRIMARY KEY,                    -- of source and entry id: 24 bits of the md5 of the beginning, 39 of all of it
+  h INTEGER NOT NULL,                       -- 43 bits over all the source said, counts included, and 20 over this row
   day INTEGER NOT NULL                      -- when it was said first, in days since 1970
 ) STRICT;
 
@@ -117,4 +118,9 @@ CREATE TABLE IF NOT EXISTS rejects (        -- entries refused, each with its re
 CREATE TABLE IF NOT EXISTS meta (
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE IF NOT EXISTS sums (           -- what the rows of each table add up to, so that one that changed is found
+  name TEXT PRIMARY KEY,                    -- a table, or sqlite_schema for the tables and triggers themselves
+  value INTEGER NOT NULL                    -- the sum of 62 bits over each row
 ) WITHOUT ROWID, STRICT;

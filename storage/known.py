@@ -93,4 +93,6 @@ class Known:
     def _live(self, alias: str) -> list[str]:
         """The known papers that carry an alias: the one it is the id of first, then the one known longest."""
         found = [p for p in self._carriers.get(alias, ()) if p in self.papers]
+        if len(found) < 2:
+            return found
         return sorted(found, key=lambda p: (p != alias, self.papers[p].first_seen_at, p))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from storage.rows import SCHEMA
 from storage.tables import NEW_AT_COLUMN, ROW_GROUP_ROWS, Stamp, open_table, read_group, stamp_of, writer
 
+_LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001 - files hold times without a zone
 _CHUNK_ROWS = 8 * ROW_GROUP_ROWS  # sorted and written at once
 _PAPER_ID_COLUMN = 0
 
@@ -36,14 +38,17 @@ class _Order:
 
     keys: tuple[tuple[str, str], ...]
     column: int
+    first: Any  # nothing comes before it
 
     @property
     def descending(self) -> bool:
         return self.keys[0][1] == "descending"
 
 
-_NEWEST_FIRST = _Order((("new_at", "descending"), ("seq", "descending"), ("paper_id", "ascending")), NEW_AT_COLUMN)
-_BY_PAPER = _Order((("paper_id", "ascending"), ("seq", "ascending")), _PAPER_ID_COLUMN)
+_NEWEST_FIRST = _Order(
+    (("new_at", "descending"), ("seq", "descending"), ("paper_id", "ascending")), NEW_AT_COLUMN, _LAST_DAY
+)
+_BY_PAPER = _Order((("paper_id", "ascending"), ("seq", "ascending")), _PAPER_ID_COLUMN, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ def write_rows(
                 progress(done, total)
     past_groups = [g for one in history for g in _groups(one, _BY_PAPER)]
     if moved:
-        table = _sorted(moved, _BY_PAPER)
-        past_groups.append(_Group(table["paper_id"][0].as_py(), table.num_rows, lambda: table))
+        superseded = _sorted(moved, _BY_PAPER)
+        past_groups.append(_Group(superseded["paper_id"][0].as_py(), superseded.num_rows, lambda: superseded))
     with writer(past, SCHEMA, lasting=True) as out:
         for table in _sweep(past_groups, _BY_PAPER, lambda t: t):
             out.write_table(table, row_group_size=ROW_GROUP_ROWS)
@@ -92,7 +97,9 @@ def _groups(one: Input, order: _Order) -> Iterator[_Group]:
     for number in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(number)
         statistics = group.column(order.column).statistics
-        bound = statistics.max if order.descending else statistics.min
+        bound = statistics and (statistics.max if order.descending else statistics.min)
+        # Parquet keeps no statistics of a text of more than 4 KB, which an id can be; such a group is read at once.
+        bound = order.first if bound is None else bound
         yield _Group(bound, group.num_rows, _loader(file, one.path, number))
 
 

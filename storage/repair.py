@@ -12,19 +12,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from storage import durable
+from storage import durable, sums
 from storage.archive import Archive
 from storage.bases import Manifest, range_of, read_manifest
 from storage.catalog import catalog_path
 from storage.compact import remove_unfinished
 from storage.errors import ArchiveCorrupt, ArchiveError
+from storage.fetchlog import is_readable
 from storage.index import FileRow, Index, SegmentRow
 from storage.locks import exclusive
 from storage.tables import sha256_of
 from storage.verify import verify
 
 _KEPT = ("fetches", "source_states", "gaps", "rejects")  # what only the index knows
+_ACKNOWLEDGED = "SELECT seq, kind, acknowledged_at FROM outbox WHERE acknowledged_at IS NOT NULL"
+_Values = tuple[Any, ...]
 _Lost = tuple[FileRow, SegmentRow, list[tuple[str, dict[str, object]]]]
 
 
@@ -42,12 +46,13 @@ def repair(home: Path, *, now: datetime) -> Repair:
     if not found.faults:
         return Repair(done=(), left=())
     with exclusive(home / "archive" / "compact.lock", what="a compaction is running", wait=False):
+        known = _lost_until_now(home)
         done = [*_index(home, now), *_files(home, now)]
         with Archive(home) as archive:
             remove_unfinished(archive)
-            lost = tuple(_lost(archive))
+            lost = {segment.seq: (file, segment, events) for file, segment, events in (*known, *_lost(archive))}
             archive.rebuild_index()
-            _keep_in_mind(archive, lost)
+            _keep_in_mind(archive, lost.values())
             done.append("the index was made anew from the files")
     # It is derived, and made again at the next refresh.
     if catalog_path(home).exists():
@@ -55,6 +60,15 @@ def repair(home: Path, *, now: datetime) -> Repair:
         done.append("papers.duckdb will be made anew")
     left = tuple(fault for fault in verify(home).faults if not fault.startswith("papers.duckdb is missing"))
     return Repair(done=tuple(done), left=left)
+
+
+def _lost_until_now(home: Path) -> tuple[_Lost, ...]:
+    """As `_lost`, of an index that may be made anew; none where what it says of the files is in doubt."""
+    with contextlib.suppress(ArchiveError, sqlite3.Error), Archive(home) as archive:
+        index = archive.index
+        if not (index.faults() or {"files", "segments", "outbox"} & {*sums.wrong_tables(index.connection)}):
+            return tuple(_lost(archive))
+    return ()
 
 
 def _lost(archive: Archive) -> Iterator[_Lost]:
@@ -83,19 +97,15 @@ def _index(home: Path, now: datetime) -> Iterator[str]:
     fresh = path.with_name("index.sqlite.new")
     for ending in ("", "-wal", "-shm"):
         fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
-    kept, lost = _salvaged(path)
     with Archive(home, index_path=fresh) as archive, archive.index.transaction():
-        for table, rows in kept.items():
-            marks = ",".join("?" * len(rows[0]))
-            archive.index.connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+        said = list(_take_over(archive.index, path))
     durable.fsync(fresh)
     for ending in ("-wal", "-shm", ""):
         _set_aside(home, path.with_name(path.name + ending), now)
     fresh.replace(path)
     durable.fsync(path.parent)
     yield "index.sqlite could not be used and was made anew; the old one lies in archive/damaged/"
-    if lost:
-        yield f"what could not be read of it is gone: {', '.join(lost)}"
+    yield from said
 
 
 def _usable(path: Path) -> bool:
@@ -106,25 +116,64 @@ def _usable(path: Path) -> bool:
             raise
         return False
     try:
-        return not index.faults()
-    except sqlite3.Error:
+        return not (index.faults() or index.row_faults())
+    except ArchiveError:
         return False
     finally:
         index.close()
 
 
-def _salvaged(path: Path) -> tuple[dict[str, list[tuple[object, ...]]], list[str]]:
-    kept: dict[str, list[tuple[object, ...]]] = {}
-    lost: list[str] = []
-    with contextlib.closing(sqlite3.connect(path)) as connection:
+def _take_over(index: Index, old: Path) -> Iterator[str]:
+    """Put what only an old index knew into a new one; says what of it is gone or in doubt."""
+    with contextlib.closing(sqlite3.connect(old)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")  # nothing is: but one damaged statement hides no other table
+        wrong: list[str] = []
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+            wrong += sums.wrong_tables(connection)
+        connection.text_factory = bytes  # so that one text that is no UTF-8 hides no other row
         for table in _KEPT:
-            rows = kept[table] = []
+            rows, all_read = _read(connection, f"SELECT * FROM {table}")
+            gone = sum(not (row and is_readable(table, row) and _put(index, table, row)) for row in rows)
+            if not all_read:
+                yield f"what could not be read of it is gone: {table}"
+            elif gone:
+                yield f"{gone} rows of {table} could not be read and are gone"
+            elif table in wrong:
+                yield f"rows of {table} are not what was written, which ones cannot be told: they were kept as they are"
+        rows, all_read = _read(connection, _ACKNOWLEDGED)
+        index.restore_acknowledged((seq, kind, at) for seq, kind, at in filter(None, rows) if _is_time(at))
+        if "outbox" in wrong or not all_read:
+            yield "which events were acknowledged is in doubt: some may be emitted again"
+
+
+def _read(connection: sqlite3.Connection, sql: str) -> tuple[list[_Values], bool]:
+    """The rows up to where the file is damaged, () for one whose text is none; and whether these are all."""
+    rows: list[_Values] = []
+    try:
+        for row in connection.execute(sql):
             try:
-                for row in connection.execute(f"SELECT * FROM {table}"):
-                    rows.append(row)  # noqa: PERF402 - what was read before the damage is kept
-            except sqlite3.Error:
-                lost.append(table)
-    return {table: rows for table, rows in kept.items() if rows}, lost
+                rows.append(tuple(v.decode() if isinstance(v, bytes) else v for v in row))
+            except UnicodeDecodeError:
+                rows.append(())
+    except (sqlite3.Error, UnicodeDecodeError):  # the latter where an error quotes what is damaged
+        return rows, False
+    return rows, True
+
+
+def _put(index: Index, table: str, row: _Values) -> bool:
+    """Whether the table takes this row."""
+    try:
+        index.connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+    except sqlite3.IntegrityError:  # a NULL, or a number where text belongs, or a key that is there already
+        return False
+    return True
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
 
 
 def _files(home: Path, now: datetime) -> Iterator[str]:

@@ -13,7 +13,7 @@ from storage.bases import Manifest, manifest_row, range_of, read_manifest
 from storage.index import FileRow, SegmentRow
 from storage.model import Paper
 from storage.rows import paper_of
-from storage.segments import SegmentMeta, read_meta, segment_path
+from storage.segments import SCHEMA_VERSION, SegmentMeta, read_meta, segment_path
 from storage.survey import Survey
 from storage.tables import open_table, read_rows, stamp_of
 
@@ -43,7 +43,8 @@ def unseen(archive: Archive) -> int:
     for manifest in manifests:
         take_in(archive, manifest)
     paths = _unseen_segments(archive)
-    if sum(open_table(path).metadata.num_rows for path in paths) > _ONE_BY_ONE_ROWS:
+    old = paths and read_meta(paths[0]).schema_version < SCHEMA_VERSION  # the index of an older archive was lost
+    if old or sum(open_table(path).metadata.num_rows for path in paths) > _ONE_BY_ONE_ROWS:
         return rebuild(archive)
     for path in paths:
         _take_segment(archive, path)
@@ -63,20 +64,41 @@ def take_in(archive: Archive, manifest: Manifest) -> None:
 
 def rebuild(archive: Archive) -> int:
     """Make everything the files can tell anew; returns the number of segments. Within the caller's transaction."""
+    from storage.migrate import make_base, old_segments
+
     index = archive.index
     acknowledged = index.acknowledged_events()
+    known = {row.seq: row.sha256 for row in index.segments()}
+    if old := old_segments(_outside(archive, _live(archive))):  # an older archive's index or base was lost
+        make_base(archive, old, known, acknowledged)
     index.forget_log()
-    live = _outermost([read_manifest(path) for path in _manifest_paths(archive)])
+    live = _live(archive)
     for manifest in live:
         _record_base(archive, manifest)
-    covered = {seq for m in live for seq in range(m.lo, m.hi + 1)}
-    for path in sorted(archive.log.glob("*.parquet")):
-        if int(path.stem) not in covered:
-            archive.record(read_meta(path), stamp_of(path))
+    for path in _outside(archive, live):
+        archive.record(read_meta(path), stamp_of(path))
+    index.restore_acknowledged(acknowledged)
+    for manifest in live:
+        index.restore_acknowledged(_emitted(manifest))
     _retire_leftovers(archive, live)
     _record_rows(archive)
-    index.restore_acknowledged(acknowledged)
     return len(index.segments())
+
+
+def _live(archive: Archive) -> list[Manifest]:
+    return _outermost([read_manifest(path) for path in _manifest_paths(archive)])
+
+
+def _outside(archive: Archive, live: list[Manifest]) -> list[Path]:
+    """The segments that no base stands for, oldest first."""
+    covered = {seq for m in live for seq in range(m.lo, m.hi + 1)}
+    return [p for p in sorted(archive.log.glob("*.parquet")) if p.stem.isdigit() and int(p.stem) not in covered]
+
+
+def _emitted(manifest: Manifest) -> list[tuple[int, str, str]]:
+    """The events that had been emitted when a base was made; the moment of each is no more known than that."""
+    at = manifest.compacted_at.isoformat()
+    return [(c.meta.seq, kind, at) for c in manifest.segments if c.acknowledged for kind, _ in c.meta.events]
 
 
 def _record_rows(archive: Archive) -> None:
@@ -93,8 +115,6 @@ def _record_base(archive: Archive, manifest: Manifest) -> None:
     for covered in manifest.segments:
         row = SegmentRow.of(covered.meta, rows=covered.rows, size_bytes=covered.size_bytes, sha256=covered.sha256)
         archive.index.record_segment(row, covered.meta.events)
-    done = [(c.meta.seq, kind) for c in manifest.segments if c.acknowledged for kind, _ in c.meta.events]
-    archive.index.restore_acknowledged([(seq, kind, manifest.compacted_at.isoformat()) for seq, kind in done])
     for file in (*manifest.files, manifest_row(archive.folder, manifest)):
         archive.index.add_file(file)
 

@@ -119,7 +119,12 @@ def read_rows(
 
 
 def rows_with(
-    path: Path, aliases: Collection[str], seqs: Iterable[int] | None = None, *, footer: bytes | None = None
+    path: Path,
+    aliases: Collection[str],
+    seqs: Iterable[int] | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    footer: bytes | None = None,
 ) -> pa.Table:
     """The rows of a file that carry one of `aliases`, in segments `seqs` only where given; every page checked.
 
@@ -133,8 +138,8 @@ def rows_with(
         narrow = read_group(file, path, group, ["seq", "aliases"])
         hits = _hits(narrow, names, wanted)
         if len(hits):
-            found.append(read_group(file, path, group).take(hits))
-    return pa.concat_tables(found) if found else SCHEMA.empty_table()
+            found.append(read_group(file, path, group, columns).take(hits))
+    return pa.concat_tables(found) if found else SCHEMA.empty_table().select(columns or SCHEMA.names)
 
 
 def rows_named(path: Path, paper_ids: Collection[str], *, footer: bytes | None = None) -> pa.Table:
@@ -143,7 +148,9 @@ def rows_named(path: Path, paper_ids: Collection[str], *, footer: bytes | None =
     found = []
     for group in range(file.metadata.num_row_groups):
         statistics = file.metadata.row_group(group).column(0).statistics
-        if statistics is None or any(statistics.min <= name <= statistics.max for name in names):
+        # Of an id of more than 4 KB Parquet keeps no statistics.
+        unknown = statistics is None or not statistics.has_min_max
+        if unknown or any(statistics.min <= name <= statistics.max for name in names):
             table = read_group(file, path, group)
             found.append(table.filter(pc.is_in(table["paper_id"], value_set=pa.array(names, pa.string()))))
     return pa.concat_tables(found) if found else SCHEMA.empty_table()

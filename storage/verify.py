@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -45,8 +45,21 @@ def verify(home: Path, *, progress: Callable[[int, int], None] | None = None) ->
 
 def _verified(archive: Archive, progress: Callable[[int, int], None] | None) -> Verification:
     index = archive.index
-    faults = list(index.faults())
-    segments, live = index.segments(), index.files()
+    if unusable := index.faults():
+        return Verification(faults=(*unusable, "the index cannot be used, so nothing was held against it"))
+    faults = index.row_faults()
+    try:
+        found = _checked(archive, progress)
+    except ArchiveError as error:
+        if not faults:
+            raise
+        return Verification(faults=(*faults, f"the rest could not be checked: {error}"))
+    return replace(found, faults=(*faults, *found.faults))
+
+
+def _checked(archive: Archive, progress: Callable[[int, int], None] | None) -> Verification:
+    faults: list[str] = []
+    segments, live = archive.index.segments(), archive.index.files()
     whole: list[FileRow] = []
     for done, file in enumerate(live, 1):
         found = list(_file_faults(archive, file))

@@ -1,0 +1,60 @@
+"""SQLite's errors, and what cannot be what was written, in one line of ours."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
+
+BUSY_SECONDS = 60  # how long a writer waits for another one
+_HEADER_BYTES, _VERSION_AT = 100, 60  # of SQLite's own header, and where PRAGMA user_version lies in it
+_Reader = TypeVar("_Reader", bound=Callable[..., Any])
+
+
+def reading(method: _Reader) -> _Reader:
+    """Let a method that reads the SQLite file at `self.path` raise nothing but ArchiveError, ArchiveCorrupt."""
+
+    @functools.wraps(method)
+    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+        # What rows become here was written by us: a time that is none is a bit that flipped.
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{self.path.name} holds what was never written ({error}); `paperwire verify --repair`"
+            raise ArchiveCorrupt(reason) from error
+
+    return cast(_Reader, read)
+
+
+def translated(error: Exception, path: Path) -> ArchiveError:
+    """Turn SQLite's error into one line of ours."""
+    text = str(error)
+    if "disk is full" in text or "disk I/O" in text:
+        return ArchiveFull(f"no room to write {path.name} ({text}); the next pass retries this batch")
+    if "locked" in text:
+        return ArchiveError(f"another pass has held {path.name} for more than {BUSY_SECONDS} s")
+    return ArchiveError(f"{path}: {text}")
+
+
+def refuse_newer(path: Path, known: int) -> None:
+    """Raise ArchiveError where a newer Paperwire wrote the index; no byte changes, in its write-ahead log neither."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:  # https://www.sqlite.org/fileformat.html#the_database_header
+        header = file.read(_HEADER_BYTES)
+    version = int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big") if header.startswith(b"SQLite") else 0
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:  # killed: the newest header lies there
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > known:
+        raise ArchiveError(
+            f"{path.name} was written by a newer Paperwire (schema {version}, this one knows {known}); upgrade"
+        )
