@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from storage.identity import fingerprint
+from storage.identity import fingerprint, own_fingerprint
 from storage.model import Entry
 from storage.titles import title_key
 
@@ -36,10 +36,10 @@ class Model:
     def live(self) -> dict[str, Paper]:
         return {i: p for i, p in self.papers.items() if p["merged_into"] is None}
 
-    def append(self, batch_id: str, entries: Sequence[Entry], now: datetime, *, quiet: bool = False) -> int | None:
-        """Take a batch; returns how many papers have a new row, None where nothing was committed."""
+    def append(self, batch_id: str, entries: Sequence[Entry], now: datetime, *, quiet: bool = False) -> set[str]:
+        """Take a batch; returns the papers that have a new row."""
         if batch_id in self.batches:
-            return None
+            return set()
         fresh = [e for e in entries if e.title.strip() and self.seen.get((e.source, e.entry_id)) != e]
         self.seen |= {(e.source, e.entry_id): e for e in fresh}
         before, touched = dict(self.papers), set[str]()
@@ -56,19 +56,20 @@ class Model:
         if touched:
             self.batches.add(batch_id)
             self._commit(touched)
-        return len(touched) or None
+        return touched
 
     def merge(self, kept: str, other: str) -> None:
         self._merge(kept, other, self.papers)
         self._commit((kept, other))
 
     def split(self, other: str) -> bool:
-        """Undo a merge; says whether it can be: not where one of the two was new in that very commit."""
+        """Undo a merge; says whether it can be: not where its keeper was merged too, or one was new in that commit."""
         kept, (apart, before) = self.papers[other]["merged_into"], self._before[other]
-        if before is None or self.rows[other] < 2:
+        if self.papers[kept]["merged_into"] or before is None or self.rows[other] < 2:
             return False
         now = self.papers[kept]
-        undone = {n: before[n] for n in (*_FILLED, *_TEXT) if apart[n] != before[n] and now[n] == apart[n]}
+        undone = {n: before[n] for n in _FILLED if apart[n] != before[n] and now[n] == apart[n]}
+        undone |= {n: before[n] for n in _TEXT if now["rank"] == apart["rank"] > before["rank"]}
         undone |= {n: tuple(v for v in now[n] if v in before[n] or v not in apart[n]) for n in _LISTS}
         aliases = now["aliases"] - (apart["aliases"] - before["aliases"]) | {f"not:{other}"}
         self.papers[kept] = now | undone | {"aliases": aliases}
@@ -88,7 +89,9 @@ class Model:
         like = [p for p in like if self.papers[p]["authors"] == entry.authors]
         found = list(named) or (like if len(like) == 1 else [])
         if not found:
-            return next(iter(strong), f"fp:{fingerprint(entry)}"), set()
+            taken = self._carriers(f"fp:{fingerprint(entry)}", strong)
+            new = own_fingerprint(entry) if taken else fingerprint(entry)
+            return next(iter(strong), f"fp:{new}"), set()
         same = [p for p in found[1:] if self._may_be_one(found[0], p)]
         kept, *others = merge_order(self.papers, (found[0], *same))
         for other in others:
@@ -96,9 +99,10 @@ class Model:
         return kept, {kept, *others} if others else set()
 
     def _carriers(self, alias: str, strong: list[str]) -> list[str]:
-        """The live papers that carry an id and do not contradict the entry's, those known longest first."""
-        live = sorted((p["first_seen_at"], i) for i, p in self.live().items() if alias in p["aliases"])
-        return [i for _, i in live if alias in strong[:1] or not _clash(strong, self.papers[i]["aliases"])]
+        """The live papers that carry an id and do not contradict the entry's: the one named so, then the oldest."""
+        found = [i for i, p in self.papers.items() if alias in p["aliases"] and not p["merged_into"]]
+        found = [i for i in found if alias in strong[:1] or not _clash(strong, self.papers[i]["aliases"])]
+        return sorted(found, key=lambda i: (i != alias, self.papers[i]["first_seen_at"], i))
 
     def _may_be_one(self, one: str, other: str) -> bool:
         a, b = self.papers[one]["aliases"], self.papers[other]["aliases"]
@@ -108,7 +112,8 @@ class Model:
         whole, gone = self.papers[kept], self.papers[other]
         self._before[other] = before.get(other, gone), before.get(kept)
         better = gone["rank"] > whole["rank"]
-        filled = {n: gone[n] for n in _FILLED if whole[n] in (None, False)} | {n: gone[n] for n in _TEXT if better}
+        filled = {n: gone[n] for n in _FILLED if whole[n] is None or whole[n] is False}
+        filled |= {n: gone[n] for n in _TEXT if better}
         lists = {n: tuple(dict.fromkeys((*whole[n], *gone[n]))) for n in _LISTS}
         more = {"revision": whole["revision"] + better, "aliases": whole["aliases"] | gone["aliases"]}
         self.papers[kept] = whole | filled | lists | more
