@@ -156,6 +156,8 @@ class Archive:
         """A DuckDB in memory to work things out in: opening one costs more than what most commits ask of it."""
         if self._scratch is None:
             self._scratch = duckdb.connect(config=CONFIG)
+            # A file is written whole at its commit: DuckDB ends the process where it cannot write its own log.
+            self._scratch.execute("SET wal_autocheckpoint = '0b'")
         return self._scratch
 
     def close_scratch(self) -> None:

@@ -290,9 +290,9 @@ def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> N
     try:
         connection = archive.scratch()
         connection.execute(f"ATTACH {literal(str(temporary))} AS catalog (STORAGE_VERSION 'v1.0.0')")
-        connection.execute("USE catalog")
+        connection.execute("USE catalog; BEGIN")
         write_views(connection, archive, settings, topics, Shape(seq=seq, latest=True))
-        connection.execute("USE memory; DETACH catalog")
+        connection.execute("COMMIT; USE memory; DETACH catalog")
         fsync(temporary)
         temporary.replace(catalog_path(home))
         fsync(home)

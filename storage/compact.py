@@ -53,7 +53,8 @@ def compact(
     Returns None where there is nothing to merge. Raises PaperwireError where another compaction is running,
     ArchiveCorrupt where a segment is damaged: nothing is made of bytes that are not those that were committed.
     """
-    with exclusive(archive.folder / "compact.lock", what="another compaction is running", wait=False):
+    lock = exclusive(archive.folder / "compact.lock", what="another compaction is running", wait=False)
+    with archive.index.told(), lock:
         remove_unfinished(archive)
         files, seen_seq = archive.index.files("log", "papers"), archive.index.latest_seq()
         chosen = _chosen(files, full=full)
@@ -90,12 +91,12 @@ def delete_retired(archive: Archive, *, now: datetime) -> int:
     due = [f for f in archive.index.files(retired=True) if f.retired_at and f.retired_at <= now - KEPT]
     if not due:
         return 0
-    # A manifest goes first: without it the rest is an unfinished base, which nothing reads.
-    for file in sorted(due, key=lambda f: f.kind != "manifest"):
-        archive.path(file).unlink(missing_ok=True)
-    for folder in {archive.path(f).parent for f in due}:
-        durable.fsync(folder)
     with archive.index.transaction():
+        # A manifest goes first: without it the rest is an unfinished base, which nothing reads.
+        for file in sorted(due, key=lambda f: f.kind != "manifest"):
+            archive.path(file).unlink(missing_ok=True)
+        for folder in {archive.path(f).parent for f in due}:
+            durable.fsync(folder)
         archive.index.forget_files(f.name for f in due)
     return len(due)
 

@@ -53,7 +53,7 @@ def sweep(folder: Path, pattern: str = ".tmp-*") -> None:
 
 
 def translated(error: OSError, path: Path) -> ArchiveError:
-    """Say in one line of ours what writing `path` failed of."""
+    """Say in one line of ours what writing or reading `path` failed of."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ArchiveFull(f"no room to write {path.name}; nothing of this batch was kept, the next pass retries")
-    return ArchiveError(f"cannot write {path.name}: {error.strerror or error}")
+    return ArchiveError(f"cannot use {path.name}: {error.strerror or error}")

@@ -103,7 +103,7 @@ class Index:
                 self.connection.execute(f"PRAGMA {pragma}")
             sums.prepare(self.connection)
             self.version = self._prepare()
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where an error quotes what is damaged
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last where an error quotes what is damaged
             raise translated(error, path) from error
         self._seen = Seen(self.connection)
 
@@ -132,10 +132,10 @@ class Index:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Say SQLite's errors in one line of ours. Raises ArchiveError, ArchiveFull."""
+        """Say SQLite's errors, and those of the disk, in one line of ours. Raises ArchiveError, ArchiveFull."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise translated(error, self.path) from error
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""SQLite's errors, and what cannot be what was written, in one line of ours."""
+"""SQLite's errors, those of the disk, and what cannot be what was written, in one line of ours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from storage import durable
 from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 
 BUSY_SECONDS = 60  # how long a writer waits for another one
@@ -34,7 +35,9 @@ def reading(method: _Reader) -> _Reader:
 
 
 def translated(error: Exception, path: Path) -> ArchiveError:
-    """Turn SQLite's error into one line of ours."""
+    """Turn an error of SQLite's or of the disk into one line of ours."""
+    if isinstance(error, OSError):
+        return durable.translated(error, Path(error.filename or path))
     text = str(error)
     if "disk is full" in text or "disk I/O" in text:
         return ArchiveFull(f"no room to write {path.name} ({text}); the next pass retries this batch")

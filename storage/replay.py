@@ -29,7 +29,9 @@ def recover(archive: Archive) -> int:
         from storage.migrate import migrate
 
         return migrate(archive)
-    if not _unseen_bases(archive) and not segment_path(archive.log, archive.index.latest_seq() + 1).exists():
+    with archive.index.told():
+        behind = _unseen_bases(archive) or segment_path(archive.log, archive.index.latest_seq() + 1).exists()
+    if not behind:
         return 0
     with archive.index.transaction():
         return unseen(archive)

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
-from storage.rows import SCHEMA
 from storage.tables import read_rows
 
 KEY_SQL = "(md5_number_lower({}) >> 1)::BIGINT"  # what index.key_of computes
@@ -27,12 +25,16 @@ class Survey:
         execute = self._connection.execute
         execute("CREATE TABLE r (paper_id VARCHAR, seq BIGINT, ks BIGINT[], merged_into VARCHAR, old BOOLEAN)")
         for files, old in ((live, False), (history, True)):
-            self._connection.register("incoming", _reader(files))
-            execute(
-                f"""INSERT INTO r SELECT paper_id, seq, [{KEY_SQL.format("a")} for a in aliases], merged_into, {old}
-                FROM incoming"""
-            )
-            self._connection.unregister("incoming")
+            for path, footer in files:
+                # Table by table: a reader that DuckDB pulls at holds a thread of Arrow's while our reading wants one.
+                for table in read_rows(path, _COLUMNS, footer=footer):
+                    self._connection.register("incoming", table)
+                    execute(
+                        f"""INSERT INTO r
+                        SELECT paper_id, seq, [{KEY_SQL.format("a")} for a in aliases], merged_into, {old}
+                        FROM incoming"""
+                    )
+                    self._connection.unregister("incoming")
         execute(
             """CREATE TABLE stale AS SELECT paper_id, seq, until_seq, old FROM (
               SELECT paper_id, seq, old, lead(seq) OVER (PARTITION BY paper_id ORDER BY seq) AS until_seq FROM r
@@ -87,14 +89,3 @@ class Survey:
             [list(paper_ids)],
         ).fetchall()
         return [str(row[0]) for row in rows]
-
-
-def _reader(files: Iterable[tuple[Path, bytes]]) -> pa.RecordBatchReader:
-    schema = pa.schema([SCHEMA.field(name) for name in _COLUMNS])
-    batches = (
-        batch
-        for path, footer in files
-        for table in read_rows(path, _COLUMNS, footer=footer)
-        for batch in table.cast(schema).to_batches()
-    )
-    return pa.RecordBatchReader.from_batches(schema, batches)
