@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from storage.archive import Archive
 from storage.durable import fsync, sweep
-from storage.errors import ArchiveError, ArchiveFull
+from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
 from storage.query import WORDS_SQL, parse_query
 from storage.rows import paper_of, sighting_of
@@ -154,11 +154,8 @@ class Catalog:
 
     def life(self, paper_ids: Sequence[str]) -> dict[str, tuple[list[Revision], list[Sighting]]]:
         """Revisions and sightings of many papers at once, each oldest first."""
-        keys = self._keys(
-            "SELECT paper_id, seq FROM _rows WHERE paper_id IN (SELECT unnest(?)) ORDER BY seq", [list(paper_ids)]
-        )
-        found = self._wide(keys)
-        rows = [found[key] for key in keys]
+        keys = self._keys("SELECT paper_id, seq FROM _live WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)])
+        rows = sorted((*self._wide(keys).values(), *self._past(set(paper_ids))), key=lambda row: int(row["seq"]))
         lives: dict[str, tuple[list[Revision], list[Sighting]]] = {}
         for row in rows:
             revisions, sightings = lives.setdefault(row["paper_id"], ([], []))
@@ -252,7 +249,15 @@ class Catalog:
         found: dict[tuple[str, int], dict[str, Any]] = {}
         for table in self._checked(set(keys)):
             found |= {(row["paper_id"], row["seq"]): row for row in table.to_pylist()}
+        if gone := next((key for key in keys if key not in found), None):
+            raise ArchiveCorrupt(f"no file holds the row of {gone[0]} in commit {gone[1]} that one was said to hold")
         return {key: found[key] for key in keys}
+
+    def _past(self, paper_ids: set[str]) -> Iterator[dict[str, Any]]:
+        """The rows of these papers in history files; which these are needs no DuckDB, the files are sorted by paper."""
+        for name, kind, _, _, footer in self._files:
+            if kind == "history":
+                yield from rows_named(self._folder / name, paper_ids, footer=bytes(footer)).to_pylist()
 
     def _checked(self, keys: set[tuple[str, int]]) -> Iterator[pa.Table]:
         """Tables that hold these rows, and others of the same papers."""
