@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).absolute().parents[2]
-SECONDS_MAX = 300  # an operation that takes longer is stuck
+SECONDS_MAX = 300  # an operation of which nothing is heard for longer is stuck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,11 @@ class Running:
         os.kill(self.pid, signal.SIGKILL)
 
     def outcome(self) -> Outcome:
-        """Wait until it ends and say how. One that is stuck is killed and counts as broken."""
-        stuck = not self.wait()
+        """Wait until it ends and say how. One that is silent for long is stuck: it is killed, and that is a fault."""
+        heard = -1
+        while not (ended := self.wait()) and len(self._said) > heard:
+            heard = len(self._said)
+        stuck = not ended
         if stuck:
             self.kill()
             self.wait()
