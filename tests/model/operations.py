@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import sqlite3
 import struct
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -24,10 +23,10 @@ from storage.compact import compact, delete_retired
 from storage.errors import ArchiveError
 from storage.model import Entry
 from storage.settings import Settings
+from tests.dying import KILLED, do_and_die
 from tests.model.entries import BULK, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
-_KILLED = 77
 _HEADER = struct.Struct("<I")
 
 
@@ -103,7 +102,7 @@ class Killer:
         assert self._process.stdout
         _send(self._process.stdin, (home, name, arguments, point))
         status = _receive(self._process.stdout)
-        assert status in (0, _KILLED), f"{name} ended with {status} of itself"
+        assert status in (0, KILLED), f"{name} ended with {status} of itself"
         return bool(status)
 
 
@@ -112,46 +111,15 @@ def _serve() -> None:
     while (request := _receive(source)) is not None:
         pid = os.fork()
         if pid == 0:
-            _child(*request)
+            *asked, point = request
+            do_and_die(partial(_operate, *asked), point)
         _, status = os.waitpid(pid, 0)
         _send(target, os.waitstatus_to_exitcode(status))
 
 
-def _child(home: Path, name: str, arguments: dict[str, Any], point: int) -> None:
-    """Open the archive and do one operation, killed at its point-th change of the disk; never returns."""
-    status, points, last = 1, 0, ""
-
-    def tick(what: str) -> None:
-        nonlocal points, last
-        points += what != last  # the thousand rows of one INSERT are one point
-        last = what
-        if points == point:
-            os._exit(_KILLED)
-
-    def heard(event: str, values: tuple[Any, ...]) -> None:
-        if event in ("os.link", "os.remove", "os.rename", "os.mkdir"):
-            tick(f"{event} {values[0]}")
-
-    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
-        connection.set_trace_callback(lambda sql: None if sql.startswith(("SELECT", "PRAGMA")) else tick(sql[:20]))
-        return connection
-
-    def synced(descriptor: int) -> None:
-        tick(f"fsync {points}")
-        fsync(descriptor)
-
-    sys.addaudithook(heard)
-    connect, fsync = sqlite3.connect, os.fsync
-    sqlite3.connect, os.fsync = traced, synced  # type: ignore[assignment] # what makes no event, here in the child
-    try:
-        with Archive(home) as archive:
-            OPERATIONS[name](archive, **arguments)
-        status = 0
-    except BaseException:  # noqa: BLE001 - the child ends here, whatever it was; the parent sees its status
-        traceback.print_exc()
-    finally:
-        os._exit(status)
+def _operate(home: Path, name: str, arguments: dict[str, Any]) -> None:
+    with Archive(home) as archive:
+        OPERATIONS[name](archive, **arguments)
 
 
 def _send(stream: IO[bytes], value: object) -> None:

@@ -6,19 +6,16 @@ One warm process that has opened nothing itself forks the children. `Opener` is 
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
-import traceback
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from storage.archive import Archive
+from tests.dying import KILLED, do_and_die
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLED = 77
-_EVENTS = ("os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir")
 
 
 class Opener:
@@ -52,44 +49,13 @@ def _serve() -> None:
         point, home = line.rstrip("\n").split(" ", 1)
         pid = os.fork()
         if pid == 0:
-            _child(Path(home), int(point))
+            do_and_die(partial(_open, Path(home)), int(point))
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
-def _child(home: Path, point: int) -> None:
-    """Never returns."""
-    status, points, last = 1, 0, ""
-
-    def tick(what: str) -> None:
-        nonlocal points, last
-        points += what != last  # the thousand rows of one INSERT are one point
-        last = what
-        if points == point:
-            os._exit(KILLED)
-
-    def heard(event: str, values: tuple[Any, ...]) -> None:
-        if event in _EVENTS:
-            tick(f"{event} {values[0]}")
-
-    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
-        connection.set_trace_callback(lambda sql: None if sql.startswith(("SELECT", "PRAGMA")) else tick(sql[:40]))
-        return connection
-
-    def synced(descriptor: int) -> None:
-        tick(f"fsync {points}")
-        fsync(descriptor)
-
-    sys.addaudithook(heard)
-    connect, fsync = sqlite3.connect, os.fsync
-    sqlite3.connect, os.fsync = traced, synced  # type: ignore[assignment] # what makes no event, here in the child
-    try:
-        with Archive(home):
-            status = 0
-    except BaseException:  # noqa: BLE001 - the child ends here, whatever it was; the parent sees its status
-        traceback.print_exc()
-    finally:
-        os._exit(status)
+def _open(home: Path) -> None:
+    with Archive(home):
+        pass
 
 
 if __name__ == "__main__":
