@@ -18,7 +18,9 @@ from storage.query import parse_query
 
 SLUG = r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$"
 ADDRESS = re.compile(r"[^\s@<>\"(),:;\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-SourceKind = Literal["arxiv-rss", "hf-daily", "feed"]
+SourceKind = Literal[
+    "arxiv-rss", "arxiv-oai", "arxiv-api", "hf-daily", "biorxiv", "openreview", "crossref", "pubmed", "feed"
+]
 
 
 class _Table(BaseModel):
@@ -52,7 +54,11 @@ class Source(_Table):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,79}$")]
     kind: SourceKind
-    category: str | None = None  # arxiv-rss: cs.CL, cs, or cs.AI+cs.LG
+    category: str | None = None  # arxiv-rss: cs.CL, cs, or cs.AI+cs.LG; arxiv-oai: a set; biorxiv: a subject
+    query: str | None = None  # arxiv-api, crossref, pubmed: what to ask for, in the provider's own words
+    issn: str | None = None  # crossref: the journal
+    server: Literal["biorxiv", "medrxiv"] = "biorxiv"  # biorxiv: which of the two
+    venue: str | None = None  # openreview: ICLR.cc/2026/Conference
     url: str | None = None  # feed: the whole address
     base_url: str | None = None  # replaces the provider's scheme and host; paths stay the provider's
     days: Annotated[int, Field(ge=1, le=60)] = 14  # hf-daily: how many lists are read again for votes
@@ -70,6 +76,12 @@ class Source(_Table):
     def _complete(self) -> Source:
         if self.kind == "arxiv-rss" and not self.category:
             raise ValueError('an arxiv-rss source needs a category, such as category = "cs.CL"')
+        if self.kind in ("arxiv-api", "pubmed") and not self.query:
+            raise ValueError(f"a source of kind {self.kind} needs a query")
+        if self.kind == "crossref" and not (self.issn or self.query):
+            raise ValueError("a crossref source needs an issn or a query")
+        if self.kind == "openreview" and not self.venue:
+            raise ValueError('an openreview source needs a venue, such as venue = "ICLR.cc/2026/Conference"')
         if self.kind == "feed" and not self.url:
             raise ValueError("a feed source needs a url")
         return self

@@ -36,7 +36,7 @@ class ArxivRss:
     default_schedule = "20 4,5,8,13,19 * * *"
     delay_seconds = 3.0  # https://info.arxiv.org/help/api/tou.html: one request every three seconds
 
-    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:  # noqa: ARG002 the port's shape
+    def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:  # noqa: ARG002
         """One request; unconditional, because arXiv stamps each rendering and so no validator ever matches."""
         category = source.category or ""
         url = rebased(f"{_HOST}/rss/{quote(category, safe='+.-')}", source.base_url)

@@ -46,7 +46,7 @@ class Feed:
     default_schedule = "40 */4 * * *"
     delay_seconds = 2.0
 
-    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:  # noqa: ARG002 the port's shape
+    def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:  # noqa: ARG002
         """One conditional request."""
         return (Request(url=rebased(source.url or "", source.base_url), key="feed"),)
 

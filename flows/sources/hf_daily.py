@@ -31,7 +31,7 @@ class HfDaily:
     default_schedule = "35 1,7,13,19 * * *"  # lists grow during their day, votes for weeks
     delay_seconds = 1.0
 
-    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:
+    def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:  # noqa: ARG002
         """One request per list day, oldest first, up to today (UTC)."""
         today = now.astimezone(UTC).date()
         days = (today - timedelta(days=ago) for ago in reversed(range(source.days)))

@@ -30,6 +30,8 @@ class Harvest:
     problems: tuple[str, ...] = ()  # what was lost: single entries, or the rest of an answer that breaks off
     notes: tuple[str, ...] = ()  # what a reader of `status` may want to know, though nothing is wrong
     batch_on: date | None = None  # the batch or list day, in the source's own calendar
+    following: tuple[Request, ...] = ()  # pages that the answer says come next
+    mark: str | None = None  # where the next read begins, once every page of this one has been read
 
 
 class Adapter(Protocol):
@@ -38,8 +40,8 @@ class Adapter(Protocol):
     default_schedule: str  # cron, UTC
     delay_seconds: float  # between two requests to the host
 
-    def plan(self, source: Source, *, now: datetime) -> tuple[Request, ...]:
-        """Say which requests one read of `source` takes, in order."""
+    def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:
+        """Say with which requests one read of `source` begins, in order; `mark` is where the last whole read ended."""
         ...
 
     def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:
