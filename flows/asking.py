@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from flows.governor import HeldHost, held_hosts
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path
 from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
@@ -57,6 +58,7 @@ class Status:
     unpublished_segments: int = 0
     pending_events: int = 0
     sources: tuple[tuple[str, SourceState | None], ...]
+    hosts: tuple[HeldHost, ...] = ()  # those where something holds requests back
     gaps: tuple[Gap, ...] = ()
     rejects: tuple[Reject, ...] = ()  # those whose entry has not been accepted since
     editions: tuple[str, ...] = ()
@@ -122,8 +124,9 @@ def run_sql(home: Path, query: str, *, rows_max: int | None = None, as_of: AsOf 
 
 def status_of(settings: Settings, *, now: datetime) -> Status:
     """Gather how the installation stands; one that was never used is not made by asking."""
+    hosts = held_hosts(settings.home, settings.limits, now=now)
     if not (settings.home / "archive" / "index.sqlite").exists():
-        return Status(home=settings.home, sources=tuple((s.name, None) for s in settings.source))
+        return Status(home=settings.home, sources=tuple((s.name, None) for s in settings.source), hosts=hosts)
     with Archive(settings.home, limits=settings.limits) as archive, Ledger(settings.home) as ledger:
         log, index = FetchLog(archive.index), archive.index
         segments, states = index.segments(), {s.source: s for s in log.states()}
@@ -139,6 +142,7 @@ def status_of(settings: Settings, *, now: datetime) -> Status:
             unpublished_segments=index.latest_seq() - int(index.get_meta("published_seq", "0")),
             pending_events=len(index.pending_events()),
             sources=tuple((s.name, states.get(s.name)) for s in settings.source),
+            hosts=hosts,
             gaps=log.gaps(since=clock - _RECENT),
             rejects=_standing(settings.home, log.rejects(since=clock - _RECENT)),
             editions=tuple(e.edition_id for e in editions),

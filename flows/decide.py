@@ -31,11 +31,9 @@ def decide(candidate: Candidate, known: Paper | None, now: datetime, at: datetim
 
 def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
     entry = candidate.entry
-    withdrawn = is_withdrawn(entry)
-    # A replacement of a paper this archive never saw is a revision: telling of it as new would be false.
-    old = (entry.announce_type or "").startswith("replace")
-    kind = Announcement.WITHDRAWN if withdrawn else Announcement.REVISED if old else Announcement.NEW
-    announcements = (kind, *((Announcement.TRENDING,) if entry.trending else ()))
+    withdrawn = entry.withdrawn or is_withdrawn(entry)
+    kind = _first_news(entry, withdrawn=withdrawn)
+    announcements = (*((kind,) if kind else ()), *((Announcement.TRENDING,) if entry.trending else ()))
     is_new = kind is Announcement.NEW
     paper = Paper(
         paper_id=candidate.paper_id,
@@ -59,7 +57,7 @@ def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
         published_at=entry.published_at,
         first_seen_at=now,
         announced_at=at if is_new else None,
-        revised_at=None if is_new else at,
+        revised_at=None if is_new or kind is None else at,
         trending_on=_listed_on(entry, now),
         upvotes=entry.upvotes,
         comment_count=entry.comment_count,
@@ -69,6 +67,17 @@ def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
         text_rank=entry.text_rank,
     )
     return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),))
+
+
+def _first_news(entry: Entry, *, withdrawn: bool) -> Announcement | None:
+    """What a paper met first is to readers."""
+    said = entry.announce_type or ""
+    if said == "update":
+        return None  # a record of an old paper that somebody touched: it is kept and told to nobody
+    if withdrawn:
+        return Announcement.WITHDRAWN
+    # A replacement of a paper this archive never saw is a revision: telling of it as new would be false.
+    return Announcement.REVISED if said.startswith("replace") else Announcement.NEW
 
 
 def _again(candidate: Candidate, known: Paper, now: datetime, at: datetime) -> Intent | None:
@@ -163,7 +172,7 @@ def _stands_withdrawn(entry: Entry, known: Paper, paper: Paper) -> bool:
 
     A retraction that was told elsewhere stays: only a notice that stood where the text was can make way for a text.
     """
-    if is_withdrawn(entry) and not _is_older(entry, known):
+    if (entry.withdrawn or is_withdrawn(entry)) and not _is_older(entry, known):
         return True
     newer = (paper.version or 1) > (known.version or 1)
     return known.withdrawn and not (newer and is_withdrawn(known) and not is_withdrawn(paper))

@@ -1,22 +1,21 @@
 """One polite, bounded HTTP exchange: what a source sent, or a FetchError that says in one line why there is nothing.
 
-Polite: one connection and a stated delay per host, Retry-After obeyed, conditional requests, an honest User-Agent.
+Polite: every request takes a turn at its host (governor.py), conditional requests, an honest User-Agent.
 Bounded: time, redirects, bytes on the wire and bytes unpacked; gzip only; addresses checked at connect (connecting.py).
 """
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
-import ipaddress
 import re
 import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
@@ -26,15 +25,14 @@ import httpcore
 import httpx
 
 from flows.connecting import CheckedBackend, Deadline, RefusedAddress, Resolve, is_any, is_public, system_resolve
+from flows.governor import REST_WAITED_SECONDS_MAX, Governor, NotNow, Turn
+from flows.rate_headers import retry_after_seconds
 from storage.errors import FetchError
 from storage.settings import Limits, Source
 
 RETRY_DELAYS_SECONDS = (1.0, 4.0)  # before the second and the third attempt
 RETRIED_STATUSES = frozenset([500, 502, 503, 504])
-# arXiv answers 429 without Retry-After; so much silence is assumed to be meant.
-HOLD_SECONDS = 60.0
-HOLD_SECONDS_MAX = 86_400.0
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_RESTING_STATUSES = frozenset([429, 503])  # asked again where the rest they ask for is short
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _PIECE_BYTES = 65_536
 _VALIDATOR_CHARACTERS_MAX = 1_000
@@ -62,7 +60,8 @@ class Fetched:
 class Fetcher:
     """Fetches for many sources over one pool of connections; a context manager. May be shared between threads.
 
-    `clock` and `sleep` serve politeness (delays, Retry-After, back-off); time-outs run on the monotonic clock.
+    `governor` says when a host may be asked; without one the fetcher has its own, which nobody else knows of.
+    `clock` and `sleep` serve politeness; time-outs run on the monotonic clock, and not while a turn is waited for.
     """
 
     def __init__(
@@ -72,15 +71,18 @@ class Fetcher:
         user_agent: str,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
+        governor: Governor | None = None,
         resolve: Resolve = system_resolve,
         public: Callable[[str], bool] = is_public,
     ) -> None:
         self._limits, self._clock, self._sleep = limits, clock, sleep
         self._resolve, self._public = resolve, public
-        self._headers = {"User-Agent": user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip"}
+        self._is_alone = governor is None
+        self._governor = governor or Governor(None, limits, clock=clock, sleep=sleep)
+        # A connection that idles in this process would be a second one at the host while another process asks it.
+        self._headers = {"User-Agent": user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip", "Connection": "close"}
         self._deadline = Deadline()
         self._lock = threading.Lock()
-        self._hosts: dict[str, _Host] = {}
         self._clients: dict[bool, httpx.Client] = {}
 
     def __enter__(self) -> Self:
@@ -97,6 +99,8 @@ class Fetcher:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
+        if self._is_alone:
+            self._governor.close()
 
     def get(
         self,
@@ -107,74 +111,79 @@ class Fetcher:
         last_modified: str | None = None,
         delay_seconds: float = 0,
     ) -> Fetched:
-        """Fetch `url` for `source`, waiting until `delay_seconds` have passed since the last request to its host.
+        """Fetch `url` for `source`, `delay_seconds` after the last request to its host; redirects wait likewise.
 
         Raises FetchError for whatever brings no complete answer: a refused address, a failed connection, a time-out,
-        too many redirects or bytes, an encoding nobody asked for, a body that breaks off, a host that asked for rest.
+        too many redirects or bytes, an encoding nobody asked for, a body that breaks off, a host that asked for rest
+        or was asked enough today.
         """
         headers = dict(self._headers)
         headers |= {"If-None-Match": etag} if etag else {}
         headers |= {"If-Modified-Since": last_modified} if last_modified else {}
         try:
-            name = _host_of(url)
-            host = self._host(name)
-            with host.lock:
-                self._refuse_held(name)
-                self._wait(host)
-                try:
-                    return self._persist(source, url, headers)
-                finally:
-                    delay = 0.0 if _is_loopback(name) else delay_seconds
-                    host.free_at = self._clock() + timedelta(seconds=delay)
+            return self._persist(source, url, headers, delay_seconds)
         except _Failed as failed:
             raise FetchError(
                 source.name, failed.reason, retry_after_seconds=failed.retry_after_seconds
             ) from failed.__cause__
 
-    def _wait(self, host: _Host) -> None:
-        seconds = (host.free_at - self._clock()).total_seconds()
-        if seconds > 0:
-            self._sleep(seconds)
-
-    def _persist(self, source: Source, url: str, headers: dict[str, str]) -> Fetched:
-        """Try again where that may help: a connection that failed, a 5xx without Retry-After; never a time-out."""
+    def _persist(self, source: Source, url: str, headers: dict[str, str], delay_seconds: float) -> Fetched:
+        """Try again where that may help: a connection that failed, a 5xx, a short rest; never a time-out."""
         self._deadline.start(self._limits.total_seconds)
-        for delay_seconds in RETRY_DELAYS_SECONDS:
+        for pause_seconds in RETRY_DELAYS_SECONDS:
             try:
-                fetched = self._follow(source, url, headers)
-                asked_to_wait = fetched.retry_after_seconds is not None
-                if fetched.status not in RETRIED_STATUSES or asked_to_wait or self._too_late(delay_seconds):
+                fetched = self._follow(source, url, headers, delay_seconds)
+                if not _is_worth_another(fetched) or self._too_late(pause_seconds):
                     return fetched
             except _Failed as failed:
-                if not failed.passing or self._too_late(delay_seconds):
+                if not failed.passing or self._too_late(pause_seconds):
                     raise
-            self._sleep(delay_seconds)
-        return self._follow(source, url, headers)
+            self._sleep(pause_seconds)
+        return self._follow(source, url, headers, delay_seconds)
 
     def _too_late(self, delay_seconds: float) -> bool:
         """Whether another attempt would only replace what is known by "it took too long"."""
         return self._deadline.left(None) <= delay_seconds
 
-    def _follow(self, source: Source, url: str, headers: dict[str, str]) -> Fetched:
+    def _follow(self, source: Source, url: str, headers: dict[str, str], delay_seconds: float) -> Fetched:
         """Make one request and those it redirects to; cookies live as long, for sites that redirect to set one."""
-        started, cookies = time.monotonic(), httpx.Cookies()
+        elapsed_seconds, cookies = 0.0, httpx.Cookies()
         for _ in range(self._limits.redirects_max + 1):
-            name = _host_of(url)
-            self._refuse_held(name)
-            answer = self._exchange(source, url, headers, cookies)
+            with self._turn(url, delay_seconds) as turn:
+                started = time.monotonic()
+                answer = self._exchange(source, url, headers, cookies, turn)
+                elapsed_seconds += time.monotonic() - started
             if answer.location is None:
-                fetched = self._fetched(url, answer, time.monotonic() - started)
-                self._obey(name, fetched)
-                return fetched
+                return self._fetched(url, answer, elapsed_seconds)
             url = urljoin(url, answer.location)
         raise _Failed(f"more than {self._limits.redirects_max} redirects, the last to {_shown(url)}")
 
-    def _exchange(self, source: Source, url: str, headers: dict[str, str], cookies: httpx.Cookies) -> _Answer:
-        timeout = httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds)
+    @contextmanager
+    def _turn(self, url: str, delay_seconds: float) -> Iterator[Turn]:
+        """Hold a turn at the host of `url`; the time it was waited for does not count for the deadline."""
+        waiting_since = time.monotonic()
         try:
-            request = httpx.Request("GET", url, headers=headers, extensions={"timeout": timeout.as_dict()})
+            with self._governor.turn(_host_of(url), delay_seconds=delay_seconds) as turn:
+                self._deadline.at += time.monotonic() - waiting_since
+                yield turn
+        except NotNow as error:
+            raise _Failed(error.reason, retry_after_seconds=error.retry_after_seconds) from error
+
+    def _exchange(
+        self, source: Source, url: str, headers: dict[str, str], cookies: httpx.Cookies, turn: Turn
+    ) -> _Answer:
+        timeout = httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds)
+
+        def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_headers.complete":
+                turn.sent()
+
+        try:
+            extensions = {"timeout": timeout.as_dict(), "trace": trace}
+            request = httpx.Request("GET", url, headers=headers, extensions=extensions)
             cookies.set_cookie_header(request)
             response = self._client(source.allow_private_addresses).send(request, stream=True)
+            turn.heard(response.status_code, response.headers)
             try:
                 cookies.extract_cookies(response)
                 return self._answer(response)
@@ -184,6 +193,7 @@ class Fetcher:
             hint = "allow_private_addresses = true lets this source have it"
             raise _Failed(f"{error}; {hint}") from error
         except httpx.TimeoutException as error:
+            turn.timed_out()
             raise _Failed(self._slow(error, url)) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, UnicodeError) as error:
             passing = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
@@ -220,22 +230,6 @@ class Fetcher:
             retry_after_seconds=retry_after_seconds(response.headers.get("retry-after"), now),
         )
 
-    def _obey(self, name: str, fetched: Fetched) -> None:
-        """Leave the host alone for as long as it asks."""
-        asked = fetched.retry_after_seconds
-        if fetched.status == 429 or (fetched.status == 503 and asked is not None):
-            seconds = min(HOLD_SECONDS if asked is None else asked, HOLD_SECONDS_MAX)
-            self._host(name).held_until = fetched.fetched_at + timedelta(seconds=seconds)
-
-    def _refuse_held(self, name: str) -> None:
-        seconds = (self._host(name).held_until - self._clock()).total_seconds()
-        if seconds > 0:
-            raise _Failed(f"{name} asked for rest: try again in {seconds:.0f} s", retry_after_seconds=seconds)
-
-    def _host(self, name: str) -> _Host:
-        with self._lock:
-            return self._hosts.setdefault(name, _Host())
-
     def _client(self, allow_private: bool) -> httpx.Client:
         """One pool for guarded sources and one for trusted ones: a connection of the latter never serves the former."""
         with self._lock:
@@ -271,28 +265,6 @@ def read_body(chunks: Iterable[bytes], encoding: str, limits: Limits) -> tuple[i
             raise _Failed(f"more than {limits.wire_bytes_max:,} bytes")
         unpack.feed(chunk)
     return wire_bytes, unpack.finish()
-
-
-def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """Return the seconds a Retry-After header asks for (RFC 9110, 10.2.3: a number or a date), or None."""
-    text = (value or "").strip()
-    if text.isdecimal():
-        return min(float(text[:12]), HOLD_SECONDS_MAX)
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - now).total_seconds()), HOLD_SECONDS_MAX)
-
-
-@dataclass(slots=True)
-class _Host:
-    """What politeness has to know of one host."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    free_at: datetime = _LONG_AGO
-    held_until: datetime = _LONG_AGO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,11 +360,12 @@ def _shown(url: str) -> str:
     return str(parsed)[:200]
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _is_worth_another(fetched: Fetched) -> bool:
+    """Whether another attempt may bring more. The governor waits for the rest a host asked for, if it is short."""
+    rest_seconds = fetched.retry_after_seconds
+    if rest_seconds is None:
+        return fetched.status in RETRIED_STATUSES
+    return fetched.status in _RESTING_STATUSES and 0 < rest_seconds <= REST_WAITED_SECONDS_MAX
 
 
 def _validator(response: httpx.Response, name: str) -> str | None:

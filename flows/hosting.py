@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from flows.pipeline import SourceReport, Tools
+from flows.harvesting import Tools
+from flows.pipeline import SourceReport
 from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
 from publishers.site import PublishReport

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from flows.decide import decide
-from flows.fetching import Fetched, Fetcher
+from flows.fetching import Fetcher
+from flows.governor import Governor
+from flows.harvesting import Place, Reading, Tools, read_source
 from flows.parsing import Parser
 from flows.sources import adapter_for
-from flows.sources.interface import Adapter, Harvest, Request
 from publishers.mail import DeliveryReport, send_due, send_named
 from publishers.site import PublishReport, publish_site
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
 from storage.compact import compact_if_due, delete_retired
-from storage.errors import ArchiveError, ConfigError, FetchError, SourceError
-from storage.fetchlog import FetchLog, FetchRow, SourceState
+from storage.errors import ArchiveError, ConfigError, SourceError
+from storage.fetchlog import FetchLog, SourceState
 from storage.ledger import Ledger
 from storage.locks import exclusive
 from storage.model import Announcement, Commit, Entry, Event
@@ -32,9 +34,8 @@ from storage.topics import shipped_topics
 
 _GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
 _SATURDAY = 5
+_PASSES_MAX = 3  # over a list that shifts while it is read
 _RECORDS_KEPT = timedelta(days=90)  # fetches and refused entries
-_SILENCES_MAX = 2  # requests in a row without any answer, before a source is left alone
-_CLIENT_ERROR = 400  # HTTP statuses from here on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,28 +73,26 @@ class PassReport:
         return all(s.ok and not s.problems and not s.gaps for s in self.sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What reading sources needs: one polite fetcher and one warm parser for all of them."""
-
-    fetcher: Fetcher
-    parser: Parser
-
-
 @contextmanager
 def open_tools(settings: Settings) -> Iterator[Tools]:
-    """Open a fetcher and a parser for a pass, and close both."""
+    """Open a fetcher and a parser for a pass, and close both; its turns are those of the whole installation."""
     contact = settings.site.contact or settings.site.base_url
     with (
+        closing(Governor(settings.home, settings.limits, clock=_now, sleep=time.sleep)) as governor,
         Fetcher(
             settings.limits,
             user_agent=f"Paperwire/0.1 (+{contact})",
-            clock=lambda: datetime.now(UTC),
+            clock=_now,
             sleep=time.sleep,
+            governor=governor,
         ) as fetcher,
         Parser(settings.limits) as parser,
     ):
         yield Tools(fetcher, parser)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def topics_of(settings: Settings) -> tuple[Topic, ...]:
@@ -119,21 +118,40 @@ def ingest_source(settings: Settings, name: str, *, now: datetime, tools: Tools 
     with Archive(settings.home, limits=settings.limits) as archive:
         log = FetchLog(archive.index)
         before = log.state(source.name)
-        reading = _read(source, adapter_for(source.kind), log, tools, now=now)
+        reading, commits, error = _committed(archive, source, log, tools, now=now)
         gaps = _gaps(source, before, reading.batch_on)
-        commit, error = None, reading.error
         try:
-            commit = _append(archive, source, reading.entries, now=now)
             reading = _compacted(archive, reading, now=now)
             refresh_catalog(archive, settings, topics_of(settings), now=now)
         except ArchiveError as failure:
-            error = str(failure)
-        log.record(
-            _state(source, before, reading, error, gaps, now=now),
-            reading.fetches if commit else tuple(replace(f, error=f.error or error) for f in reading.fetches),
-            gaps,
-        )
-    return _report(source, reading, commit, error, gaps, time.monotonic() - started)
+            error = error or str(failure)
+        log.record(_state(source, before, reading, error, gaps, now=now), reading.fetches, gaps)
+    return _report(source, reading, commits, error, gaps, time.monotonic() - started)
+
+
+def _committed(
+    archive: Archive, source: Source, log: FetchLog, tools: Tools, *, now: datetime
+) -> tuple[Reading, list[Commit], str | None]:
+    """Read a source and commit each part as it comes; again while that brings more of a list that shifts.
+
+    Returns all that was read but the entries, the commits, and what failed.
+    """
+    whole, commits, place = Reading(), list[Commit](), Place(archive.index, source.name)
+    mark = place.mark()
+    for _ in range(_PASSES_MAX):
+        papers, again = 0, False
+        for part in read_source(source, adapter_for(source.kind), log, tools, place, mark=mark, now=now):
+            try:
+                commits.append(_append(archive, source, part.entries, now=now))
+                place.keep(part)
+            except ArchiveError as failure:
+                lost = tuple(replace(f, error=f.error or str(failure)) for f in part.fetches)
+                return whole.plus(replace(part, entries=(), fetches=lost)), commits, str(failure)
+            papers, again = papers + commits[-1].papers, part.again
+            whole = whole.plus(replace(part, entries=()))
+        if not (again and papers):
+            break
+    return whole, commits, whole.error
 
 
 def publish(settings: Settings, *, now: datetime, progress: Callable[[int, int], None] | None = None) -> PublishReport:
@@ -211,106 +229,18 @@ def run_pass(
     return PassReport(sources=tuple(reports), publish=published, deliveries=deliveries)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    entries: tuple[Entry, ...]
-    fetches: tuple[FetchRow, ...]
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
-    batch_on: date | None
-    error: str | None  # set where nothing of the source could be read
-
-
-def _read(source: Source, adapter: Adapter, log: FetchLog, tools: Tools, *, now: datetime) -> _Reading:
-    """Make every request of a source; one bad answer costs that answer."""
-    harvests: list[Harvest] = []
-    fetches: list[FetchRow] = []
-    failures: list[str] = []
-    for request in adapter.plan(source, now=now):
-        if len(fetches) >= _SILENCES_MAX and all(f.status is None for f in fetches[-_SILENCES_MAX:]):
-            failures.append("the other requests were not made: nobody answers")
-            break
-        fetch, harvest = _exchange(source, adapter, request, log, tools, now=now)
-        fetches.append(fetch)
-        harvests += [harvest] if harvest else []
-        failures += [fetch.error] if fetch.error else []
-    nothing = not any(f.error is None and f.status and f.status < _CLIENT_ERROR for f in fetches)
-    if nothing and not failures:
-        # Each may be harmless (no list on a Sunday); all of them together are not what a source does.
-        failures = [f"every request was answered with {fetches[0].status}; is its base_url right?"]
-    return _Reading(
-        entries=tuple(e for h in harvests for e in h.entries),
-        fetches=tuple(fetches),
-        problems=(*(() if nothing else failures), *(p for h in harvests for p in h.problems)),
-        notes=() if nothing else tuple(n for h in harvests for n in h.notes),
-        batch_on=max((h.batch_on for h in harvests if h.batch_on), default=None),
-        error=failures[0] if nothing else None,
-    )
-
-
-def _exchange(
-    source: Source, adapter: Adapter, request: Request, log: FetchLog, tools: Tools, *, now: datetime
-) -> tuple[FetchRow, Harvest | None]:
-    """Make one request and read its answer; returns the fetch record and, where it could be read, the harvest."""
-    mark = log.watermark(source.name, request.url)
-    fetched: Fetched | None = None
-    delay = adapter.delay_seconds if source.delay_seconds is None else source.delay_seconds
-    try:
-        fetched = tools.fetcher.get(
-            source,
-            request.url,
-            etag=mark.etag if request.conditional else None,
-            last_modified=mark.last_modified if request.conditional else None,
-            delay_seconds=delay,
-        )
-        if fetched.not_modified:
-            return _fetch_row(source, request, fetched, 0, None, now), None
-        harvest = adapter.read(source, request, fetched, tools.parser)
-    except SourceError as error:
-        status = error.status if isinstance(error, FetchError) else None
-        return _fetch_row(source, request, fetched, 0, error.reason, now, status), None
-    row = _fetch_row(source, request, fetched, harvest.listed, None, now)
-    if harvest.problems:
-        # What was lost may come whole next time: let nothing answer "not modified" until then.
-        row = replace(row, etag=None, last_modified=None)
-    return row, harvest
-
-
-def _fetch_row(
-    source: Source,
-    request: Request,
-    fetched: Fetched | None,
-    listed: int,
-    error: str | None,
-    now: datetime,
-    status: int | None = None,
-) -> FetchRow:
-    return FetchRow(
-        source=source.name,
-        url=request.url,
-        fetched_at=now,
-        status=fetched.status if fetched else status,
-        wire_bytes=fetched.wire_bytes if fetched else 0,
-        body_sha256=fetched.body_sha256 if fetched else None,
-        etag=fetched.etag if fetched else None,
-        last_modified=fetched.last_modified if fetched else None,
-        listed=listed,
-        error=error,
-    )
-
-
 def _append(archive: Archive, source: Source, entries: Sequence[Entry], *, now: datetime) -> Commit:
     digest = hashlib.blake2b(repr(entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
     batch_id = f"{source.name}@{now.isoformat()}/{digest}"
     return archive.append(entries, source=source.name, batch_id=batch_id, now=now, decide=decide)
 
 
-def _compacted(archive: Archive, reading: _Reading, *, now: datetime) -> _Reading:
+def _compacted(archive: Archive, reading: Reading, *, now: datetime) -> Reading:
     """Compact where it is due; that it failed is told with the read, which it cost nothing."""
     try:
         compact_if_due(archive, now=now)
     except ArchiveError as error:
-        return replace(reading, problems=(*reading.problems, f"the archive was not compacted: {error}"))
+        return replace(reading, lost=(*reading.lost, f"the archive was not compacted: {error}"))
     return reading
 
 
@@ -327,7 +257,7 @@ def _gaps(source: Source, before: SourceState | None, batch_on: date | None) -> 
 def _state(
     source: Source,
     before: SourceState | None,
-    reading: _Reading,
+    reading: Reading,
     error: str | None,
     gaps: tuple[date, ...],
     *,
@@ -349,14 +279,16 @@ def _state(
 
 def _report(
     source: Source,
-    reading: _Reading,
-    commit: Commit | None,
+    reading: Reading,
+    commits: Sequence[Commit],
     error: str | None,
     gaps: tuple[date, ...],
     elapsed_seconds: float,
 ) -> SourceReport:
-    counts = commit.announcements if commit else {}
-    new, revised = counts.get(Announcement.NEW, 0), counts.get(Announcement.REVISED, 0)
+    counts: Counter[Announcement] = Counter()
+    for commit in commits:
+        counts.update(commit.announcements)
+    new, revised = counts[Announcement.NEW], counts[Announcement.REVISED]
     return SourceReport(
         source=source.name,
         ok=error is None,
@@ -366,11 +298,11 @@ def _report(
         gaps=gaps,
         requests=len(reading.fetches),
         wire_bytes=sum(f.wire_bytes for f in reading.fetches),
-        entries=len(reading.entries),
+        entries=sum(c.entries for c in commits),
         new=new,
         revised=revised,
-        other=sum(counts.values()) - new - revised,
-        rejected=commit.rejected if commit else 0,
-        seq=commit.seq if commit else None,
+        other=counts.total() - new - revised,
+        rejected=sum(c.rejected for c in commits),
+        seq=max((c.seq for c in commits if c.seq), default=None),
         elapsed_seconds=elapsed_seconds,
     )

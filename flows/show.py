@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task
 
     from flows.asking import Preview, Status
+    from flows.governor import HeldHost
     from flows.pipeline import PassReport, SourceReport
     from publishers.mail import DeliveryReport
     from storage.fetchlog import SourceState
@@ -205,6 +206,8 @@ def status(report: Status, *, as_json: bool) -> None:
     width = max((len(name) for name, _ in report.sources), default=0)
     for name, state in report.sources:
         _say_state(name, state, width)
+    for host in report.hosts:
+        say(f"[yellow]held back[/] {escape(_held(host))}")
     for gap in report.gaps:
         say(f"[red]gap[/] {escape(gap.source)}: the batch of {gap.day} was never read")
     for reject in report.rejects:
@@ -215,6 +218,13 @@ def status(report: Status, *, as_json: bool) -> None:
         say(f"[yellow]not everybody got[/] {escape(edition)} (paperwire send --due)")
     if report.editions:
         say(f"[dim]newest editions: {escape(', '.join(report.editions[:5]))}[/]")
+
+
+def _held(host: HeldHost) -> str:
+    left = max(0, host.requests_per_day_max - host.requests_today)
+    budget = f"{left:,} of {host.requests_per_day_max:,} requests left today"
+    until = f" until {host.until:%Y-%m-%d %H:%M:%S} UTC" if host.until else ""
+    return f"{host.host}: {host.reason}{until}; {budget}" if host.reason else f"{host.host}: {budget}"
 
 
 def _say_source(report: SourceReport, name_width: int) -> None:

@@ -228,6 +228,7 @@ def entry_hash(entry: Entry) -> bytes:
         entry.entry_id,
         str(entry.version or ""),
         entry.announce_type or "",
+        "withdrawn" if entry.withdrawn else "",
         entry.title,
         entry.abstract,
         "\x1e".join(entry.authors),

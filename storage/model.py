@@ -45,7 +45,8 @@ class Entry:
     doi: str | None = None
     openreview_id: str | None = None
     pmid: str | None = None
-    announce_type: str | None = None  # arXiv's own: new, cross, replace, replace-cross
+    # arXiv's own: new, cross, replace, replace-cross; and update, where only the record of an old version changed
+    announce_type: str | None = None
     announced_on: date | None = None  # the batch or list day in the source's own calendar
     published_at: datetime | None = None  # first submitted or published, as the source says
     journal_ref: str | None = None
@@ -53,6 +54,7 @@ class Entry:
     upvotes: int | None = None
     comment_count: int | None = None
     stars: int | None = None
+    withdrawn: bool = False  # the source says so itself, whatever the text says
     trending: bool = False  # the source is a curated list, so being listed is news
     text_rank: int = 1  # whose title and abstract win: 3 the paper's own server, 2 its journal, 1 a feed, 0 a list
 

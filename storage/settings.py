@@ -61,7 +61,7 @@ class Source(_Table):
     venue: str | None = None  # openreview: ICLR.cc/2026/Conference
     url: str | None = None  # feed: the whole address
     base_url: str | None = None  # replaces the provider's scheme and host; paths stay the provider's
-    days: Annotated[int, Field(ge=1, le=60)] = 14  # hf-daily: how many lists are read again for votes
+    days: Annotated[int, Field(ge=1, le=60)] = 14  # hf-daily: lists read again for votes; else of the first read
     schedule: str = ""  # cron in time_zone, for `up`; '' means the kind's own cadence
     time_zone: str = "UTC"
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None  # between two requests to the host
@@ -173,6 +173,9 @@ class Limits(_Table):
     entries_max: Annotated[int, Field(gt=0)] = 5_000
     title_bytes_max: Annotated[int, Field(gt=0)] = 1_000
     abstract_bytes_max: Annotated[int, Field(gt=0)] = 64_000
+    host_connections_max: Annotated[int, Field(ge=1, le=20)] = 1  # at once, of all processes; arXiv: always 1
+    host_requests_per_day_max: Annotated[int, Field(ge=1)] = 10_000  # UTC days
+    host_wait_seconds_max: Annotated[float, Field(gt=0, le=3600)] = 300  # for a turn, beyond the source's own delay
 
 
 class Settings(_Table):

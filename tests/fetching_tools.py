@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.fetching import Fetched, Fetcher
+from flows.governor import Governor
 from storage.settings import Limits, Source
 
 SMALL = Limits(wire_bytes_max=200_000, body_bytes_max=400_000)
@@ -39,6 +40,7 @@ def names(table: Mapping[str, Sequence[str]]) -> Callable[[str, int], Sequence[s
 def a_fetcher(*, limits: Limits = SMALL, clock: Clock | None = None, **options: Any) -> Fetcher:
     """A fetcher on a clock of its own."""
     clock = clock or Clock()
+    options.setdefault("governor", Governor(None, limits, clock=clock, sleep=clock.sleep, random=lambda: 0.0))
     return Fetcher(limits, user_agent="Paperwire/test", clock=clock, sleep=clock.sleep, **options)
 
 

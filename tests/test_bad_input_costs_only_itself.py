@@ -11,17 +11,18 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from flows import cli, fetching
 from flows.fetching import Fetcher
+from flows.harvesting import Tools
 from flows.parsing import Parser
-from flows.pipeline import Tools, ingest_source
+from flows.pipeline import ingest_source
 from storage.settings import Limits, load_settings
-from tests.fetching_tools import names
+from tests.fetching_tools import Clock, names
 from tests.newsroom import (
     GOOD_TITLES,
     Newsroom,
@@ -174,6 +175,7 @@ def test_bad_answers_cost_their_sources_and_are_made_up_for(room: Newsroom, pape
     assert missing(room, GOOD_TITLES) == []
     for number, (name, bad) in enumerate(ANSWERS.items()):
         room.server.routes[path_of(name, bad.kind)] = mended(number, name, bad.kind)
+    (room.home / "hosts.sqlite").unlink()  # a week has passed, and with it the rest that one of them asked for
     said, status = paperwire("run", "--now", LAST), paperwire("status")
     assert (said.code, said.err, status.code) == (cli.OK, "", cli.OK)
     for name in ANSWERS:
@@ -356,12 +358,12 @@ def test_a_redirect_to_a_private_address_is_not_followed(room: Newsroom, paperwi
 
 def a_public_fetcher() -> Fetcher:
     """A fetcher for which this machine is the internet and 10.0.0.7 is not."""
-    table = {"journal.test": ("127.0.0.1",), "inside.test": ("10.0.0.7",)}
+    table, clock = {"journal.test": ("127.0.0.1",), "inside.test": ("10.0.0.7",)}, Clock()
     return Fetcher(
         Limits(),
         user_agent="Paperwire/test",
-        clock=lambda: datetime.now(UTC),
-        sleep=lambda seconds: None,
+        clock=clock,
+        sleep=clock.sleep,
         resolve=names(table),
         public=lambda address: address == "127.0.0.1",
     )

@@ -48,7 +48,12 @@ def test_a_good_configuration_is_read() -> None:
     [
         ('title = "Lab papers"', 'titel = "Lab papers"', 2, "unknown key 'titel'; did you mean 'title'?"),
         ('base_url = "https://papers.example.org"', 'base_url = "papers"', 3, "base_url: must be an http"),
-        ('kind = "hf-daily"', 'kind = "hf"', 12, "kind: Input should be 'arxiv-rss', 'hf-daily' or 'feed'"),
+        (
+            'kind = "hf-daily"',
+            'kind = "hf"',
+            12,
+            "kind: Input should be 'arxiv-rss', 'arxiv-oai', 'arxiv-api', 'hf-daily'",
+        ),
         ('category = "cs.CL"', "", 5, "an arxiv-rss source needs a category"),
         ('name = "hf"', 'name = "arxiv:cs.CL"', None, "two [[source]] have the same name 'arxiv:cs.CL'"),
         ('slug = "language-models"', 'slug = "Language Models"', 15, "slug: String should match"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 
@@ -14,12 +15,20 @@ from storage.settings import Source, SourceKind
 from tests.builders import an_entry
 from tests.fetching_tools import a_source, fetched
 
-KINDS: tuple[SourceKind, ...] = ("arxiv-rss", "hf-daily", "feed")
+KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 NOW = datetime(2026, 6, 2, 6, 0, tzinfo=UTC)
 
 
 def of_kind(kind: SourceKind, base_url: str | None = None) -> Source:
-    return a_source(kind=kind, category="cs.CL", days=2, url="https://journal.test/a/rss?x=1", base_url=base_url)
+    return a_source(
+        kind=kind,
+        category="cs.CL",
+        days=2,
+        url="https://journal.test/a/rss?x=1",
+        base_url=base_url,
+        query="x",
+        venue="V",
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,8 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.harvesting import Tools
 from flows.parsing import Parser
-from flows.pipeline import PassReport, Tools, ingest_source, run_pass
+from flows.pipeline import PassReport, ingest_source, run_pass
 from storage.catalog import catalog_path
 from storage.settings import Settings, parse_settings
 from storage.verify import verify

@@ -32,6 +32,7 @@ class Harvest:
     batch_on: date | None = None  # the batch or list day, in the source's own calendar
     following: tuple[Request, ...] = ()  # pages that the answer says come next
     mark: str | None = None  # where the next read begins, once every page of this one has been read
+    again: bool = False  # whether the same read may bring more, because lists shift while their pages are read
 
 
 class Adapter(Protocol):
