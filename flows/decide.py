@@ -89,8 +89,6 @@ def _again(candidate: Candidate, known: Paper, now: datetime, at: datetime) -> I
     announcements = _announcements(entry, known, paper, changes)
     if any(a in TOLD for a in announcements):
         paper = replace(paper, revised_at=at)
-    if paper == known:
-        return None
     return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),), changes=changes)
 
 

@@ -7,7 +7,7 @@ that a read that was killed goes on at its page.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 import orjson
@@ -96,7 +96,6 @@ class Place:
 
     index: Index
     source: str
-    resumed: bool = field(init=False, default=False)
 
     def mark(self) -> str | None:
         """Where the last whole read ended."""
@@ -105,16 +104,19 @@ class Place:
     def left(self) -> tuple[Request, ...]:
         """The pages that a read which was broken off had still to ask for."""
         kept = self.index.get_meta(f"pages left of {self.source}")
-        self.resumed = bool(kept)
         return tuple(Request(**values) for values in orjson.loads(kept)) if kept else ()
 
     def keep(self, reading: Reading) -> None:
         """Keep where to go on, once what was read until here has been committed."""
         left = orjson.dumps([asdict(request) for request in reading.left]).decode() if reading.left else ""
-        with self.index.transaction():
-            self.index.set_meta(f"pages left of {self.source}", left)
-            if reading.mark and not reading.left:
-                self.index.set_meta(f"mark of {self.source}", reading.mark)
+        facts = {f"pages left of {self.source}": left}
+        if reading.mark and not reading.left:
+            facts[f"mark of {self.source}"] = reading.mark
+        changed = {key: value for key, value in facts.items() if self.index.get_meta(key) != value}
+        if changed:  # most sources have neither, and a transaction is an fsync
+            with self.index.transaction():
+                for key, value in changed.items():
+                    self.index.set_meta(key, value)
 
 
 def read_source(
@@ -125,7 +127,8 @@ def read_source(
     One bad answer costs that answer; where it is a page, those behind it come with the next read.
     """
     pages = list(place.left())
-    planned = [] if pages else list(adapter.plan(source, now=now, mark=mark))
+    resumed = bool(pages)
+    planned = [] if resumed else list(adapter.plan(source, now=now, mark=mark))
     part, silences, count = Reading(), 0, 0
     while pages or planned:
         if silences >= _SILENCES_MAX or count >= _REQUESTS_MAX:
@@ -139,7 +142,7 @@ def read_source(
         part = part.plus(_part(fetch, harvest))
         if harvest is None and is_page:
             # A token that is no longer good would fail for ever: a read that begins with a failure starts anew.
-            pages = [] if place.resumed and count == 1 else [request, *pages]
+            pages = [] if resumed and count == 1 else [request, *pages]
             break
         pages = [*(harvest.following if harvest else ()), *pages]
         if pages and len(part.entries) >= ENTRIES_AT_ONCE:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage import replay
-from storage.bulk_rows import FACTS_HASH, Sheet, entries_of, rows_of, sheet_of
+from storage.bulk_rows import FACTS_HASH, FACTS_OF, Sheet, entries_of, rows_of, sheet_of
 from storage.errors import ArchiveError
 from storage.model import Commit, Intent
 from storage.segments import write_segment_table
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 ROWS = 50_000  # of a segment; more cost memory and gain nothing
 _SEGMENTS_AT_ONCE = 10  # taken into the index in one transaction
 _SLOW_ROWS = 2_000  # entries that need a closer look, at once
-_COLUMNS = ["paper_id", "aliases", "sources", "content_hash", "categories", "doi", "journal_ref", "license_url", "seq"]
-_COLUMNS += ["merged_into", "url", "pdf_url", "code_url", "project_url", "published_at", "upvotes", "comment_count"]
-_COLUMNS += ["stars"]
+_COLUMNS = ["paper_id", "aliases", "sources", "seq", "merged_into", *FACTS_OF]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,14 +196,8 @@ class _Desk:
         if not odd.num_rows:
             return
         self._connection.register("f", odd.select(["arxiv", "ks", "title_k"]))
-        for sql in (
-            "INSERT INTO waiting SELECT k FROM (SELECT unnest(ks) AS k FROM f UNION ALL SELECT title_k FROM f) "
-            "WHERE k IS NOT NULL",
-            "INSERT INTO known SELECT k FROM (SELECT unnest(ks) AS k FROM f) WHERE k IS NOT NULL",
-            "INSERT INTO known SELECT title_k FROM f WHERE NOT arxiv AND title_k IS NOT NULL",
-            "INSERT INTO titles SELECT title_k FROM f WHERE title_k IS NOT NULL",
-        ):
-            self._connection.execute(sql)
+        self._connection.execute(f"INSERT INTO waiting SELECT k FROM ({_ALL_KEYS}) WHERE k IS NOT NULL")
+        self._know_ids()
         self._connection.unregister("f")
 
     def write(self, fresh: Sheet, batch_id: str, source: str, now: datetime, text_rank: int) -> int:
@@ -269,16 +261,19 @@ class _Desk:
     def _learn_fresh(self, facts: pa.Table, source: str, seq: int) -> None:
         connection = self._connection
         connection.register("f", facts.select(["arxiv", "k", "ks", "title_k", "h"]))
+        connection.execute(f"INSERT INTO facts SELECT k, {literal(source)}, h, ks FROM f")
+        connection.execute(f"INSERT INTO pending SELECT k, {seq} FROM ({_ALL_KEYS}) WHERE k IS NOT NULL")
+        self._know_ids()
+        connection.unregister("f")
+
+    def _know_ids(self) -> None:
+        """Know the ids and titles of the registered facts."""
         for sql in (
-            "INSERT INTO known SELECT unnest(ks) FROM f",
+            "INSERT INTO known SELECT k FROM (SELECT unnest(ks) AS k FROM f) WHERE k IS NOT NULL",
             "INSERT INTO known SELECT title_k FROM f WHERE NOT arxiv AND title_k IS NOT NULL",
             "INSERT INTO titles SELECT title_k FROM f WHERE title_k IS NOT NULL",
-            f"INSERT INTO facts SELECT k, {literal(source)}, h, ks FROM f",
-            f"INSERT INTO pending SELECT k, {seq} FROM (SELECT unnest(ks) AS k FROM f UNION ALL SELECT title_k FROM f) "
-            "WHERE k IS NOT NULL",
         ):
-            connection.execute(sql)
-        connection.unregister("f")
+            self._connection.execute(sql)
 
     def _learn_rows(self, rows: pa.Table) -> None:
         connection = self._connection
@@ -300,6 +295,7 @@ class _Desk:
         connection.unregister("r")
 
 
+_ALL_KEYS = "SELECT unnest(ks) AS k FROM f UNION ALL SELECT title_k FROM f"
 # A row is fresh where nobody knows its ids, and nobody without an arXiv id shares its title; of rows of one table
 # that share an id only the first is. A known one whose facts are those of the paper says nothing new, unless it comes
 # after one that may change them.

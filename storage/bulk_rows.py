@@ -21,7 +21,7 @@ from storage.model import Entry
 from storage.rows import SCHEMA, SIGHTING, WORDS
 from storage.settings import Limits
 from storage.survey import KEY_SQL
-from storage.text import fold
+from storage.text import AUTHORS_MAX, URL_CHARACTERS_MAX, fold
 from storage.titles import title_keys
 
 _TIME = pa.timestamp("us")
@@ -48,7 +48,6 @@ _SPACES = r"\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f
 _ODD_TEXT = rf"(?i:w[iı]thdrawn|retracted)|[{_CONTROL}]|^[\s{_SPACES}]|[\s{_SPACES}]$"
 _ODD_LINE = rf"(?i:w[iı]thdrawn|retracted)|[{_CONTROL}{_SPACES}\t\n]|^ | $|  |^$"
 _PLAIN_URL = r"^https?://[A-Za-z0-9.-]+(?::\d{1,4})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
-_CHARACTERS_MAX, _AUTHORS_MAX = 2_000, 10_000
 _MONTH = "(?:0[1-9]|1[0-2])"
 _PLAIN_ARXIV = (
     rf"^(?:(?:07(?:0[4-9]|1[0-2])|(?:0[89]|1[0-4]){_MONTH})\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}}"
@@ -58,9 +57,9 @@ _PLAIN_DOI = r"^10\.\d{4,9}/[a-z0-9._;()/:-]*[a-z0-9]$"
 _ARXIV_DOI = "10.48550/arxiv."
 _FOLDING_DOI = r"^10\.(?:48550|1101|64898)/"
 
-_FACTS_OF = ["content_hash", "categories", "doi", "journal_ref", "license_url", "url", "pdf_url", "code_url"]
-_FACTS_OF += ["project_url", "published_at", "upvotes", "comment_count", "stars"]
-FACTS_HASH = f"(hash({', '.join(_FACTS_OF)}) >> 1)::BIGINT"
+FACTS_OF = ["content_hash", "categories", "doi", "journal_ref", "license_url", "url", "pdf_url", "code_url"]
+FACTS_OF += ["project_url", "published_at", "upvotes", "comment_count", "stars"]
+FACTS_HASH = f"(hash({', '.join(FACTS_OF)}) >> 1)::BIGINT"
 """What a row says, but for its text; equal only within one process."""
 
 _FACTS = f"""
@@ -79,7 +78,7 @@ FROM (SELECT *, ids[1] AS paper_id, [{KEY_SQL.format("a")} for a in ids] AS ks F
   FROM incoming))
 """
 _NARROW = ["title", "abstract", "authors", "categories", "version", "arxiv_id", "doi", "entry_id", "published_at"]
-_NARROW += [name for name in _FACTS_OF if name not in (*_NARROW, "content_hash")]
+_NARROW += [name for name in FACTS_OF if name not in (*_NARROW, "content_hash")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +224,11 @@ def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
     for name in ("url", "pdf_url", "code_url", "project_url", "license_url"):
         good = pc.and_(good, pc.fill_null(pc.match_substring_regex(_whole(entries[name]), _PLAIN_URL), True))
         good = pc.and_(
-            good, pc.fill_null(pc.less_equal(pc.binary_length(_whole(entries[name])), _CHARACTERS_MAX), True)
+            good, pc.fill_null(pc.less_equal(pc.binary_length(_whole(entries[name])), URL_CHARACTERS_MAX), True)
         )
-    good = pc.and_(good, pc.less_equal(pc.binary_length(_whole(entries["entry_id"])), _CHARACTERS_MAX))
+    good = pc.and_(good, pc.less_equal(pc.binary_length(_whole(entries["entry_id"])), URL_CHARACTERS_MAX))
     good = pc.and_(
-        good, pc.fill_null(pc.less_equal(pc.list_value_length(_whole(entries["authors"])), _AUTHORS_MAX), True)
+        good, pc.fill_null(pc.less_equal(pc.list_value_length(_whole(entries["authors"])), AUTHORS_MAX), True)
     )
     for name in ("entry_id", "journal_ref"):
         good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring_regex(_whole(entries[name]), _ODD_LINE), False)))

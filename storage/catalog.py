@@ -316,9 +316,6 @@ def _publish(archive: Archive, settings: Settings, topics: Sequence[Topic]) -> N
             sweep(home, _TEMPORARIES)
 
 
-_WHERE_NEW = "WHERE announced_at IS NOT NULL"
-
-
 def _revision(row: Mapping[str, Any]) -> Revision:
     paper = paper_of(dict(row))
     announcements = tuple(Announcement(a) for a in row["announcements"])

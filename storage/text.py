@@ -37,8 +37,8 @@ _BLOCK_TAGS = frozenset(
 _DROPPED_TAGS = ("script", "style", "template", "noscript", "iframe", "object", "svg")
 # What needs no closer look: a named host without a port, and nothing that would have to be escaped.
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?")
-_URL_CHARACTERS_MAX = 2_000
-_AUTHORS_MAX = 10_000  # the largest collaborations sign with some 5,000 names
+URL_CHARACTERS_MAX = 2_000
+AUTHORS_MAX = 10_000  # the largest collaborations sign with some 5,000 names
 
 
 def accept(text: str) -> str:
@@ -60,14 +60,14 @@ def safe_url(url: str | None) -> str | None:
     if not url:
         return None
     url = accept(url)
-    if _PLAIN_URL.fullmatch(url) and len(url) <= _URL_CHARACTERS_MAX:
+    if _PLAIN_URL.fullmatch(url) and len(url) <= URL_CHARACTERS_MAX:
         return url
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises where it is none
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc) or len(url) > _URL_CHARACTERS_MAX:
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc) or len(url) > URL_CHARACTERS_MAX:
         return None
     rest = url[url.index("//") + 2 + len(parts.netloc) :]
     return f"{parts.scheme}://{parts.netloc}" + re.sub(r"[\s\"'<>`{}|\\^\[\]]", _escaped, rest)
@@ -110,11 +110,11 @@ def clean(entry: Entry, limits: Limits) -> Entry:
         raise EntryError(entry.source, entry.entry_id, "it has no title")
     _within(entry, "title", title, limits.title_bytes_max)
     _within(entry, "abstract", abstract, limits.abstract_bytes_max)
-    if len(entry.authors) > _AUTHORS_MAX:
-        raise EntryError(entry.source, entry.entry_id, f"{len(entry.authors)} authors, more than {_AUTHORS_MAX}")
+    if len(entry.authors) > AUTHORS_MAX:
+        raise EntryError(entry.source, entry.entry_id, f"{len(entry.authors)} authors, more than {AUTHORS_MAX}")
     return replace(
         entry,
-        entry_id=fold(entry.entry_id)[:_URL_CHARACTERS_MAX],
+        entry_id=fold(entry.entry_id)[:URL_CHARACTERS_MAX],
         title=title,
         abstract=abstract,
         authors=tuple(name for name in map(fold, entry.authors) if name),

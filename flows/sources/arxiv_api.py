@@ -17,8 +17,8 @@ from lxml import etree
 from flows.fetching import Fetched
 from flows.parsing import Parser
 from flows.sources.interface import Harvest, Request
-from flows.sources.paging import ROWS_MAX, Place, read_mark, whole_number, write_mark
-from flows.sources.reading import code_url, rebased, require_ok, sift
+from flows.sources.paging import ROWS_MAX, Place, whole_number, write_mark
+from flows.sources.reading import code_url, parsed_xml, rebased, require_ok, sift
 from storage.errors import EntryError, ParseError, SourceError
 from storage.identity import parse_arxiv_id, parse_doi
 from storage.model import Entry
@@ -48,9 +48,7 @@ class ArxivApi:
 
     def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:
         """One request for the first page of a query, or one for each two hundred ids."""
-        newest = read_mark(mark)
-        since = newest - _OVERLAP if newest else now - timedelta(days=source.days)
-        place = Place(since=since, until=now, newest=newest)
+        place = Place.first(mark, now=now, overlap=_OVERLAP, otherwise=now - timedelta(days=source.days))
         ids = _ids(source)
         if ids:
             return tuple(_request_ids(source, place, ids[n : n + _PAGE]) for n in range(0, len(ids), _PAGE))
@@ -131,11 +129,8 @@ def _parse(source: Source, body: bytes) -> etree._Element:
     """Parse Atom without entities, network or huge trees; characters that XML may not carry cost themselves only."""
     if not body.strip():
         raise ParseError(source.name, "it returned nothing")
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
-    )
     try:
-        root = etree.fromstring(_FORBIDDEN_REFERENCE.sub(b"", body.translate(None, _FORBIDDEN_BYTES)), parser)
+        root = parsed_xml(_FORBIDDEN_REFERENCE.sub(b"", body.translate(None, _FORBIDDEN_BYTES)))
     except (etree.XMLSyntaxError, ValueError) as error:
         kind = "an HTML page" if re.match(rb"\s*<(?:!doctype\s+html|html)\b", body, re.IGNORECASE) else "damaged XML"
         raise ParseError(source.name, f"it returned {kind} ({' '.join(str(error).split())[:200]})") from error

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from flows.fetching import Fetched
 from flows.parsing import Parser
 from flows.sources.interface import Harvest, Request
-from flows.sources.paging import ROWS_MAX, Place, json_object, license_address, read_mark, whole_number, write_mark
+from flows.sources.paging import ROWS_MAX, Place, json_object, license_address, whole_number, write_mark
 from flows.sources.reading import code_url, plain, rebased, require_ok, sift
 from storage.errors import EntryError, ParseError
 from storage.identity import parse_doi
@@ -41,9 +41,8 @@ class Biorxiv:
 
     def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:
         """One request for the first page of the days since the newest one read."""
-        newest = read_mark(mark)
-        since = newest - _OVERLAP if newest else now - timedelta(days=source.days)
-        return (_request(source, Place(since=since, until=now, newest=newest)),)
+        otherwise = now - timedelta(days=source.days)
+        return (_request(source, Place.first(mark, now=now, overlap=_OVERLAP, otherwise=otherwise)),)
 
     def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:  # noqa: ARG002
         """Read one page; the next one follows until all rows of these days are read."""

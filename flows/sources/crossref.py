@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-import orjson
-
 from flows.fetching import Fetched
 from flows.parsing import Parser
 from flows.sources.interface import Harvest, Request
-from flows.sources.reading import code_url, rebased, require_ok, sift
+from flows.sources.reading import code_url, json_in, rebased, require_ok, sift
 from flows.sources.registries import (
     Parts,
     earliest,
@@ -88,7 +87,7 @@ class Crossref:
         entries, problems = sift(lambda item: _entry(source, item, retracted=retracted), papers)
         harvest = Harvest(entries=entries, listed=len(items), problems=problems, notes=_left_out(items))
         if asked is None or retracted:
-            return harvest if asked is None else _with(harvest, mark=asked["mark"])
+            return harvest if asked is None else replace(harvest, mark=asked["mark"])
         return _paged(harvest, source, request, message, mark=asked["mark"], before=int(asked["read"]))
 
 
@@ -100,19 +99,6 @@ def _day_before(mark: str | None) -> date | None:
         return None
 
 
-def _with(
-    harvest: Harvest, *, mark: str | None, following: tuple[Request, ...] = (), problems: tuple[str, ...] = ()
-) -> Harvest:
-    return Harvest(
-        entries=harvest.entries,
-        listed=harvest.listed,
-        problems=(*harvest.problems, *problems),
-        notes=harvest.notes,
-        following=following,
-        mark=mark,
-    )
-
-
 def _paged(
     harvest: Harvest, source: Source, request: Request, message: dict[str, Any], *, mark: str, before: int
 ) -> Harvest:
@@ -121,13 +107,17 @@ def _paged(
     cursor, more = message.get("next-cursor"), isinstance(total, int) and read < total
     retracted = _retracted(source, message["items"], key=f"{mark} retracted {before}")
     if not more:
-        return _with(harvest, mark=mark, following=retracted)
+        return replace(harvest, mark=mark, following=retracted)
     if not harvest.listed or not isinstance(cursor, str) or not cursor:
-        return _with(harvest, mark=None, following=retracted, problems=(f"the list ends after {read:,} of {total:,}",))
+        return _short(harvest, f"the list ends after {read:,} of {total:,}", mark=None, following=retracted)
     if read >= _PAGES_MAX * _ROWS:
         cut = f"{read:,} of {total:,} works read, the others next time: a narrower query brings them sooner"
-        return _with(harvest, mark=_last_indexed(message["items"]), following=retracted, problems=(cut,))
-    return _with(harvest, mark=mark, following=(_next_page(request, cursor, f"{mark} from {read}", read), *retracted))
+        return _short(harvest, cut, mark=_last_indexed(message["items"]), following=retracted)
+    return replace(harvest, mark=mark, following=(_next_page(request, cursor, f"{mark} from {read}", read), *retracted))
+
+
+def _short(harvest: Harvest, problem: str, *, mark: str | None, following: tuple[Request, ...]) -> Harvest:
+    return replace(harvest, mark=mark, following=following, problems=(*harvest.problems, problem))
 
 
 def _next_page(request: Request, cursor: str, key: str, read: int) -> Request:
@@ -160,13 +150,13 @@ def _last_indexed(items: list[Any]) -> str | None:
 def _message(source: Source, fetched: Fetched) -> dict[str, Any]:
     """Return the message of an answer, its `items` a list. Raises FetchError or ParseError with Crossref's reason."""
     try:
-        document = orjson.loads(fetched.body)
-    except orjson.JSONDecodeError as error:
+        document = json_in(source, fetched)
+    except ParseError as error:
         if fetched.status == 404 and source.issn:
             unknown = f"HTTP 404: Crossref knows no journal with the ISSN {source.issn}"
             raise FetchError(source.name, unknown, status=404) from error
         require_ok(source, fetched)
-        raise ParseError(source.name, f"it returned damaged JSON ({error})") from error
+        raise
     message = document.get("message") if isinstance(document, dict) else None
     reason = "" if isinstance(message, dict) else _reason(message)
     if reason and fetched.status not in (200, 429):

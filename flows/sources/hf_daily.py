@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import orjson
-
 from flows.fetching import Fetched
 from flows.parsing import Parser
 from flows.sources.interface import Harvest, Request
-from flows.sources.reading import code_url, rebased, require_ok, sift
+from flows.sources.reading import code_url, json_in, rebased, require_ok, sift
 from storage.errors import EntryError, ParseError
 from storage.identity import parse_arxiv_id
 from storage.model import Entry
@@ -74,10 +72,7 @@ class _Listed:
 
 def _list(source: Source, fetched: Fetched) -> list[Any]:
     require_ok(source, fetched)
-    try:
-        document = orjson.loads(fetched.body)
-    except orjson.JSONDecodeError as error:
-        raise ParseError(source.name, f"it returned damaged JSON ({error})") from error
+    document = json_in(source, fetched)
     if isinstance(document, list):
         return document
     said = document.get("error") if isinstance(document, dict) else None

@@ -12,6 +12,7 @@ from datetime import date
 
 from lxml import etree
 
+from flows.sources.reading import parsed_xml
 from storage.errors import ParseError, SourceError
 from storage.settings import Source
 
@@ -56,7 +57,7 @@ def read_page(source: Source, body: bytes) -> Page:
     Raises SourceError where the answer is an error, and ParseError where it is no whole OAI-PMH answer.
     """
     try:
-        root, damaged = _parse(body), tuple[str, ...]()
+        root, damaged = parsed_xml(body), tuple[str, ...]()
     except etree.XMLSyntaxError as error:
         root, damaged = _salvage(source, body, error)
     _require_oai(source, root)
@@ -67,7 +68,7 @@ def read_page(source: Source, body: bytes) -> Page:
         raise ParseError(source.name, f"it returned {verb[:40]} where records were asked for")
     records = [child for child in listed if local_name(child) == "record"] if listed is not None else []
     return Page(
-        answered_on=_day(_text_of(root, "responseDate")),
+        answered_on=day_of(_text_of(root, "responseDate")),
         records=tuple(_record(record) for record in records if not _is_deleted(record)),
         deleted=tuple(_record(record).identifier for record in records if _is_deleted(record)),
         damaged=damaged,
@@ -83,14 +84,6 @@ def local_name(element: etree._Element) -> str:
 def text_in(element: etree._Element) -> str:
     """Return all text inside an element, as it is written."""
     return "".join(map(str, element.itertext())) if len(element) else element.text or ""
-
-
-def _parse(body: bytes) -> etree._Element:
-    """Parse without ever expanding an entity or asking the network. Raises XMLSyntaxError."""
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
-    )
-    return etree.fromstring(body, parser)
 
 
 def _require_oai(source: Source, root: etree._Element) -> None:
@@ -124,7 +117,7 @@ def _record(record: etree._Element) -> Record:
     metadata = _child(record, "metadata")
     return Record(
         identifier=next((text_in(e).strip() for e in about if local_name(e) == "identifier"), ""),
-        changed_on=_day(next((text_in(e) for e in about if local_name(e) == "datestamp"), "")),
+        changed_on=day_of(next((text_in(e) for e in about if local_name(e) == "datestamp"), "")),
         sets=tuple(text_in(e).strip() for e in about if local_name(e) == "setSpec"),
         metadata=metadata[0] if metadata is not None and len(metadata) else None,
     )
@@ -152,7 +145,8 @@ def _text_of(element: etree._Element, name: str) -> str:
     return text_in(child) if child is not None else ""
 
 
-def _day(said: str) -> date | None:
+def day_of(said: str) -> date | None:
+    """Return the day a date or a time begins with, or None."""
     try:
         return date.fromisoformat(said.strip()[:10])
     except ValueError:
@@ -176,7 +170,7 @@ def _salvage(source: Source, body: bytes, error: etree.XMLSyntaxError) -> tuple[
     if first < 0 or last <= first:
         raise ParseError(source.name, f"its XML is damaged ({said})") from error
     try:
-        root = _parse(body[:first] + body[last:])
+        root = parsed_xml(body[:first] + body[last:])
     except etree.XMLSyntaxError as outside:
         raise ParseError(source.name, f"its XML is damaged outside the records ({outside.msg})") from outside
     records, damaged = _whole_records(body[: opening.end()], body[first:last])
@@ -198,7 +192,7 @@ def _whole_records(head: bytes, records: bytes) -> tuple[list[etree._Element], l
         for broken in unclosed[: _DAMAGED_MAX + 1]:
             damaged.append(_damage(broken, len(whole) + len(damaged) + 1, "no </record>"))
         try:
-            whole.append(_parse(head + _RECORD + record + _RECORD_END + _ROOT_END)[0])
+            whole.append(parsed_xml(head + _RECORD + record + _RECORD_END + _ROOT_END)[0])
         except etree.XMLSyntaxError as error:
             damaged.append(_damage(record, len(whole) + len(damaged) + 1, " ".join(str(error.msg).split())))
         if len(damaged) > _DAMAGED_MAX:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from lxml import etree
 
-from flows.sources.oai import Record, local_name, text_in
+from flows.sources.oai import Record, day_of, local_name, text_in
 from flows.sources.reading import code_url, plain
 from publishers.readable import readable
 from storage.errors import EntryError
@@ -231,17 +231,10 @@ def _first_day(name: str, said: Iterable[str]) -> datetime | None:
 
     arXiv's `created` was once the day of the first version and is now that of the last.
     """
-    day = min(filter(None, map(_day, said)), default=None)
+    day = min(filter(None, map(day_of, said)), default=None)
     if day is None or ((known := parse_arxiv_id(name)) and not _fits(known[0], day)):
         return None
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _day(said: str) -> date | None:
-    try:
-        return date.fromisoformat(said.strip()[:10])
-    except ValueError:
-        return None
 
 
 def _fits(base: str, day: date) -> bool:

@@ -17,7 +17,7 @@ import orjson
 from flows.fetching import Fetched
 from flows.parsing import Parser
 from flows.sources.interface import Harvest, Request
-from flows.sources.paging import ROWS_MAX, Place, json_object, license_address, read_mark, whole_number, write_mark
+from flows.sources.paging import ROWS_MAX, Place, json_object, license_address, whole_number, write_mark
 from flows.sources.reading import code_url, rebased, require_ok, sift, split_names
 from storage.errors import EntryError, FetchError, ParseError
 from storage.identity import parse_doi, parse_openreview_id
@@ -46,9 +46,7 @@ class OpenReview:
 
     def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:
         """One request for the first page; the first read goes through all of a venue, however old."""
-        newest = read_mark(mark)
-        since = newest - _OVERLAP if newest else _EVER
-        return (_request(source, Place(since=since, until=now, newest=newest)),)
+        return (_request(source, Place.first(mark, now=now, overlap=_OVERLAP, otherwise=_EVER)),)
 
     def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:  # noqa: ARG002
         """Read one page; the next one follows until papers have not changed since the last read."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode
 
-import orjson
-
 from flows.fetching import Fetched
 from flows.sources.interface import Request
+from flows.sources.reading import json_in
 from storage.errors import ParseError
 from storage.settings import Source
 
@@ -33,6 +32,12 @@ class Place:
     start: int = 0  # entries before this page
     attempt: int = 1
     newest: datetime | None = None  # the newest seen so far, in this read and those before it
+
+    @classmethod
+    def first(cls, mark: str | None, *, now: datetime, overlap: timedelta, otherwise: datetime) -> Self:
+        """Return where a read begins: at its mark less an overlap, or `otherwise` where there is no mark."""
+        newest = read_mark(mark)
+        return cls(since=newest - overlap if newest else otherwise, until=now, newest=newest)
 
     @property
     def key(self) -> str:
@@ -81,10 +86,7 @@ def write_mark(place: Place, fetched: Fetched) -> str | None:
 
 def json_object(source: Source, fetched: Fetched) -> dict[str, Any]:
     """Return the JSON object an answer holds. Raises ParseError."""
-    try:
-        document = orjson.loads(fetched.body)
-    except orjson.JSONDecodeError as error:
-        raise ParseError(source.name, f"it returned damaged JSON ({error})") from error
+    document = json_in(source, fetched)
     if not isinstance(document, dict):
         raise ParseError(source.name, "it returned JSON that is no object")
     return document

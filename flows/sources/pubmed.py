@@ -14,13 +14,12 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import orjson
 from lxml import etree
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
 from flows.sources.interface import Harvest, Request
-from flows.sources.reading import code_url, rebased, require_ok, sift
+from flows.sources.reading import code_url, json_in, rebased, require_ok, sift
 from flows.sources.registries import Parts, earliest, journal_reference, known_parts, marked_title, notice_title
 from storage.errors import EntryError, FetchError, ParseError
 from storage.identity import parse_arxiv_id, parse_doi, parse_pmid
@@ -88,10 +87,10 @@ def _search(source: Source, first: date, last: date, *, mark: str) -> Request:
 def _answer(source: Source, fetched: Fetched) -> dict[str, Any]:
     """Return a search's result. Raises FetchError or ParseError with PubMed's own reason, whatever the status."""
     try:
-        document = orjson.loads(fetched.body)
-    except orjson.JSONDecodeError as error:
+        document = json_in(source, fetched)
+    except ParseError:
         require_ok(source, fetched)
-        raise ParseError(source.name, f"it returned damaged JSON ({error})") from error
+        raise
     outer = document if isinstance(document, dict) else {}
     result = outer.get("esearchresult")
     inner = result if isinstance(result, dict) else {}

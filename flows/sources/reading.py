@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+import orjson
+from lxml import etree
+
 from flows.fetching import Fetched
-from storage.errors import EntryError, FetchError
+from storage.errors import EntryError, FetchError, ParseError
 from storage.model import Entry
 from storage.settings import Source
 from storage.text import looks_like_html, text_of_html
@@ -48,6 +51,22 @@ def require_ok(source: Source, fetched: Fetched) -> None:
         status=fetched.status,
         retry_after_seconds=fetched.retry_after_seconds,
     )
+
+
+def json_in(source: Source, fetched: Fetched) -> Any:
+    """Return what the JSON of an answer says. Raises ParseError."""
+    try:
+        return orjson.loads(fetched.body)
+    except orjson.JSONDecodeError as error:
+        raise ParseError(source.name, f"it returned damaged JSON ({error})") from error
+
+
+def parsed_xml(body: bytes) -> etree._Element:
+    """Parse without ever expanding an entity or asking the network. Raises XMLSyntaxError."""
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+    )
+    return etree.fromstring(body, parser)
 
 
 def sift(make: Callable[[T], Entry], listed: Iterable[T]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
