@@ -83,13 +83,30 @@ def main() -> None:
 def answer(ask: dict[str, Any], body: bytes, memory_bytes: int) -> bytes:
     """Return the answer to one request as JSON, whatever the body does to the parser."""
     try:
-        return orjson.dumps({"feed": parse(body, ask["content_type"], ask["entries_max"])})
+        return _feed_frame(parse(body, ask["content_type"], ask["entries_max"]))
     except Refused as refused:
         return orjson.dumps({"refused": str(refused)})
     except MemoryError:
         return orjson.dumps({"refused": f"parsing it takes more than {memory_bytes:,} bytes of memory", "last": True})
     except Exception as error:  # noqa: BLE001 feedparser lets through whatever expat, codecs or its own code raise
         return orjson.dumps({"refused": f"the parser fails on it ({type(error).__name__}: {_line(str(error))})"})
+
+
+def _feed_frame(feed: dict[str, Any]) -> bytes:
+    """Return a feed as JSON; only where a text holds lone surrogates, which few do, is each text mended."""
+    try:
+        return orjson.dumps({"feed": feed})
+    except orjson.JSONEncodeError:
+        return orjson.dumps({"feed": _mended(feed)})
+
+
+def _mended(value: Any) -> Any:
+    """Return a value without lone surrogates, which neither JSON nor UTF-8 can carry."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {name: _mended(held) for name, held in value.items()}
+    return [_mended(held) for held in value] if isinstance(value, list | tuple) else value
 
 
 def parse(body: bytes, content_type: str | None, entries_max: int) -> dict[str, Any]:
@@ -175,7 +192,8 @@ def _refuse_empty(parsed: Any, damage: str | None, missing: str | None, root: re
 
 
 def _entry(aliased: Any) -> dict[str, Any]:
-    entry = dict(aliased)  # feedparser's own mapping looks under other names too, such as published for updated
+    # feedparser's own mappings look under other names too, such as published for updated: slow, and not what we ask.
+    entry = dict(aliased)
     content = (entry.get("content") or [{}])[0]
     summary_detail = entry.get("summary_detail") or {}
     return {
@@ -187,9 +205,9 @@ def _entry(aliased: Any) -> dict[str, Any]:
         "content": _text(content.get("value")) or "",
         "content_type": _text(content.get("type")) or "text/plain",
         "link": _text(entry.get("link")),
-        "links": [_link(link) for link in entry.get("links") or () if link.get("href")],
+        "links": [_link(link) for link in entry.get("links") or () if dict.get(link, "href")],
         "authors": _names(entry.get("authors") or ()),
-        "tags": _texts(tag.get("term") for tag in entry.get("tags") or ()),
+        "tags": _texts(dict.get(tag, "term") for tag in entry.get("tags") or ()),
         "published": _when(entry.get("published_parsed")),
         "updated": _when(entry.get("updated_parsed")),
         "extra": [(name, text) for name in EXTRA if (text := _text(entry.get(name)))],
@@ -197,12 +215,13 @@ def _entry(aliased: Any) -> dict[str, Any]:
 
 
 def _link(link: Any) -> tuple[str, str, str]:
-    return (_text(link.get("href")) or "", _text(link.get("rel")) or "", _text(link.get("type")) or "")
+    href, rel, kind = (_text(dict.get(link, name)) or "" for name in ("href", "rel", "type"))
+    return href, rel, kind
 
 
 def _names(authors: Iterable[Any]) -> list[str]:
     """Return one name per author element, without the address that RSS wants there: it is not ours to keep."""
-    written = _texts(author.get("name") for author in authors)
+    written = _texts(dict.get(author, "name") for author in authors)
     return _texts(_without_address(name) if "@" in name else name for name in written)
 
 
@@ -224,6 +243,8 @@ def _keep_author(self: Any, key: str = "author") -> None:
 
 
 feedparser.mixin._FeedParserMixin._sync_author_detail = _keep_author
+# It looks for a parser of libxml2's first, through the whole import path, for each feed.
+feedparser.api.PREFERRED_XML_PARSERS = []
 
 
 def _json_feed(body: bytes) -> dict[str, Any]:
@@ -292,8 +313,7 @@ def _when(parsed: Any) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    """Return a string without lone surrogates, which neither JSON nor UTF-8 can carry; None for anything else."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    return value if isinstance(value, str) else None
 
 
 def _texts(values: Iterable[Any]) -> list[str]:

@@ -6,11 +6,14 @@ gets a fresh one. RSS 0.9x/1.0/2.0, Atom and JSON Feed all come back as one type
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -110,33 +113,29 @@ class Parser:
 
     def _exchange(self, source: str, ask: bytes, body: bytes) -> bytes:
         """Send one request and return its answer. Raises ParseError where the child does not live to give it."""
-        child = self._running()
-        killed = threading.Event()
-        timer = threading.Timer(_wall_seconds(self._limits), _kill, (child, killed))
-        timer.daemon = True
-        timer.start()
+        child, slow = self._running(), False
         try:
             return self._talk(child, ask, body)
         except (OSError, EOFError) as error:
-            raise ParseError(source, self._why_dead(child, slow=killed.is_set())) from error
+            if slow := isinstance(error, TimeoutError):
+                child.kill()
+            raise ParseError(source, self._why_dead(child, slow=slow)) from error
         finally:
-            timer.cancel()
-            timer.join()
-            if killed.is_set() or child.poll() is not None:
+            if slow or child.poll() is not None:
                 self._stop()
 
     def _talk(self, child: subprocess.Popen[bytes], ask: bytes, body: bytes) -> bytes:
         if child.stdin is None or child.stdout is None:
             raise EOFError
-        for frame in (ask, body):
-            child.stdin.write(len(frame).to_bytes(_LENGTH_BYTES, "big"))
-            child.stdin.write(frame)
-        child.stdin.flush()
-        length = int.from_bytes(_exactly(child.stdout, _LENGTH_BYTES), "big")
+        by = time.monotonic() + _wall_seconds(self._limits)
+        head = b"".join((len(ask).to_bytes(_LENGTH_BYTES, "big"), ask, len(body).to_bytes(_LENGTH_BYTES, "big")))
+        _send(child.stdin.fileno(), head, by)
+        _send(child.stdin.fileno(), body, by)
+        length = int.from_bytes(_receive(child.stdout.fileno(), _LENGTH_BYTES, by), "big")
         if length > self._limits.parse_memory_bytes:
             child.kill()
             raise EOFError
-        return _exactly(child.stdout, length)
+        return _receive(child.stdout.fileno(), length, by)
 
     def _running(self) -> subprocess.Popen[bytes]:
         """Return the child, started where there is none alive."""
@@ -151,8 +150,12 @@ class Parser:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            bufsize=0,
             start_new_session=True,  # an interrupt from the terminal is for the parent to handle
         )
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)  # our end: a child that stands still must not hold us up
         return self._child
 
     def _stop(self) -> None:
@@ -162,7 +165,8 @@ class Parser:
             child.kill()
             child.wait()
             for pipe in (child.stdin, child.stdout):
-                _close(pipe)
+                if pipe is not None:
+                    pipe.close()
         if log is not None:
             log.close()
 
@@ -188,24 +192,34 @@ def _wall_seconds(limits: Limits) -> float:
     return 5.0 + 3.0 * limits.parse_cpu_seconds
 
 
-def _kill(child: subprocess.Popen[bytes], killed: threading.Event) -> None:
-    killed.set()
-    child.kill()
+def _send(pipe: int, data: bytes, by: float) -> None:
+    """Write all of `data`. Raises TimeoutError when it is `by` on the monotonic clock, OSError where nobody reads."""
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(pipe, left) :]
+        except BlockingIOError:
+            _wait(pipe, select.POLLOUT, by)
 
 
-def _exactly(pipe: IO[bytes], size: int) -> bytes:
-    data = pipe.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
+def _receive(pipe: int, size: int, by: float) -> bytes:
+    """Read `size` bytes. Raises TimeoutError as `_send` does, EOFError where the other side is gone before that."""
+    data = bytearray()
+    while len(data) < size:
+        _wait(pipe, select.POLLIN, by)
+        piece = os.read(pipe, size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)
 
 
-def _close(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except BrokenPipeError:
-        return  # half a request was still in the buffer
+def _wait(pipe: int, event: int, by: float) -> None:
+    """Wait until a pipe can be used; a timer of its own for each body would be a thread for each."""
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0.0, by - time.monotonic()) * 1_000):
+        raise TimeoutError
 
 
 def _feed(feed: dict[str, Any]) -> ParsedFeed:
