@@ -6,6 +6,7 @@
 #   make crash      every kill, power cut, failing call and flipped bit of the archive; ARGS="--share ci kills"
 #   make lint       format, types, imports
 #   make bench-archive   the archive beside dlt and DuckDB; ARGS="--sizes 100000"
+#   make bench-sources   every format, arXiv's snapshot end to end, and reader beside us; ARGS="--snapshot 3000000"
 
 UV_VERSION = 0.13.9
 TOOL = .venv/bin/paperwire
@@ -14,7 +15,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_NO_PROGRESS = 1
 
 .DEFAULT_GOAL := $(TOOL)
-.PHONY: demo run test lint crash bench bench-archive clean
+.PHONY: demo run test lint crash bench bench-archive bench-sources clean
 
 .venv/bin/uv:
 	@deploy/make-venv .venv "$(UV_VERSION)" $(PYTHON)
@@ -43,7 +44,7 @@ lint: .venv/.dev
 
 test: export PAPERWIRE_MAKE_TEST = 1
 test: lint
-	@.venv/bin/pytest -q -n 2 --dist loadfile --durations 10 $(ARGS)
+	@.venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
 crash: .venv/.dev
 	@.venv/bin/python -m tests.crash $(ARGS)
@@ -54,6 +55,10 @@ bench: .venv/.dev
 bench-archive: .venv/.dev
 	@.venv/bin/uv sync --quiet --locked --group bench
 	@.venv/bin/python -m bench.archive $(ARGS)
+
+bench-sources: .venv/.dev
+	@.venv/bin/uv sync --quiet --locked --group bench
+	@.venv/bin/python -m bench.sources $(ARGS)
 
 clean:
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from flows.enriching import CountReport
 from flows.pipeline import SourceReport
 from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
@@ -25,7 +26,7 @@ def ingest_line(report: SourceReport) -> str:
         return report.error or "it failed without a reason"
     counts = ((report.new, "new"), (report.revised, "revised"), (report.other, "other"), (report.rejected, "refused"))
     said = ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing new"
-    lost = len(report.problems) + len(report.gaps)
+    lost = len(report.trouble)
     trouble = f"; {lost} {'problem' if lost == 1 else 'problems'}" if lost else ""
     return f"{said} of {report.entries} entries{trouble}"
 
@@ -45,14 +46,13 @@ def ingest_account(report: SourceReport, site_url: str) -> str:
     )
     table = ["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
     failed = [] if report.ok else [f"**It failed:** {plain(report.error or '')}", ""]
-    gaps = [f"the batch of {day} was never read" for day in report.gaps]
     return "\n".join(
         [
             f"### {plain(report.source)}",
             "",
             *failed,
             *table,
-            *_list("Problems", [*report.problems, *gaps]),
+            *_list("Problems", report.trouble),
             *_list("Notes", report.notes),
             "",
             f"[The site]({site_url})",
@@ -123,7 +123,19 @@ def maintain_account(report: MaintainReport) -> str:
         ("records forgotten", report.forgotten),
     )
     table = ["| | |", "|---|---:|", *(f"| {name} | {value:,} |" for name, value in rows)]
-    return "\n".join([f"### {plain(maintain_line(report))}", "", *table, *_list("Faults", found.faults)])
+    counts = [*map(count_line, report.counts), *([report.uncounted] if report.uncounted else [])]
+    faults = _list("Faults", found.faults)
+    return "\n".join([f"### {plain(maintain_line(report))}", "", *table, *_list("Counts", counts), *faults])
+
+
+def count_line(report: CountReport) -> str:
+    """Say in one line what asking a provider of counts brought."""
+    if report.error:
+        return f"{report.provider}: {report.error}"
+    lost = len(report.problems)
+    trouble = f"; {lost} {'problem' if lost == 1 else 'problems'}" if lost else ""
+    counts = ((report.asked, "asked"), (report.known, "known"), (report.changed, "changed"), (report.left, "left"))
+    return f"{report.provider}: " + ", ".join(f"{count:,} {word}" for count, word in counts) + trouble
 
 
 def artifact_key(*parts: str) -> str:

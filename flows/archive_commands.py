@@ -1,4 +1,4 @@
-"""The commands that ask the archive (sql, history, search) and tend it: load, compact, verify, merge, split, export."""
+"""The commands that ask the archive (sql, history, search) and tend it: load, backfill, compact, verify and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from flows import show, show_archive
-from flows.command_app import ARCHIVE, COMMON, INCOMPLETE, LOOK, OK, TEND, USAGE, Common, help_of
+from flows.command_app import ARCHIVE, COMMON, INCOMPLETE, INTERRUPTED, LOOK, OK, TEND, USAGE, Common, day, help_of
 from storage.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -116,27 +116,29 @@ def search(*words: _Word, newest: bool = False, limit: _Limit = 10, common: Comm
 
 
 _LOAD_HELP = help_of(
-    "paperwire load arxiv.parquet --source arxiv",
-    "paperwire load 2024.jsonl.gz 2025.jsonl.gz --source arxiv",
-    "The same files again bring nothing; a load that was cut off goes on where it",
-    "stopped. docs/operate.md has the columns.",
+    "paperwire load arxiv-metadata-oai-snapshot.json --source arxiv      all of arXiv, as Kaggle has it",
+    "paperwire load https://example.org/archive.zip --source arxiv       the same from an address",
+    "paperwire load 2024.jsonl.gz 2025.parquet --source arxiv            files of our columns: docs/operate.md",
+    "The same files again bring nothing; a load or a download that was cut off goes on",
+    "where it stopped. A bad line of a snapshot costs that line: it is named, and the exit code is 3.",
 )
 
 
-def load(*files: Path, source: str, load_id: str | None = None, common: Common = COMMON) -> int:
+def load(*files: str, source: str, load_id: str | None = None, common: Common = COMMON) -> int:
     """Load files of entries by the million: a backfill. It is data and no news: nothing of it is announced or mailed.
 
     Parameters
     ----------
     files
-        Parquet (.parquet) or JSON-lines (.jsonl, .jsonl.gz), a row or line for each entry.
+        arXiv's metadata snapshot, or Parquet or JSON-lines of our columns: .parquet, .jsonl, .json, these two also
+        with .gz or in a .zip; or the http(s) address of such a file, which is deleted once it is loaded.
     source
         The name of the source in the archive; one of your sources, or a new name such as arxiv-snapshot.
     load_id
         Load under this name, exactly once; unless given it follows from the names and the bytes of the files.
     """
     if not files:
-        raise ConfigError("name a file to load: .parquet, .jsonl or .jsonl.gz")
+        raise ConfigError("name a file to load: .parquet, .jsonl, .json, .jsonl.gz, .json.gz or .zip")
     settings, clock = common.settings(), datetime.now(UTC)
     from flows.upkeep import load_files, require_source_name
 
@@ -144,7 +146,87 @@ def load(*files: Path, source: str, load_id: str | None = None, common: Common =
     bars = show_archive.bars(quiet=common.json)
     report = load_files(settings, files, source=source, load_id=load_id, now=clock, bars=bars)
     show_archive.load(report, as_json=common.json)
-    return INCOMPLETE if report.loaded.rejected else OK
+    return OK if report.whole else INCOMPLETE
+
+
+_BACKFILL_HELP = help_of(
+    "paperwire backfill arxiv-oai --since 2005-09-16     all of arXiv: some hours",
+    "paperwire backfill arxiv-oai --since 2024-01-01 --until 2024-06-30",
+    "Interrupt it as you like: the same command goes on where it stopped. A day is",
+    "that of the last change, so a paper of 2005 may come with a later one. Once it",
+    "is done, the same command reads all of it again and adds what is missing.",
+)
+
+
+def backfill(
+    source: str, /, *, since: str, until: str | None = None, restart: bool = False, common: Common = COMMON
+) -> int:
+    """Read the past of a source, as far back as you like: what changed there before the days that `run` reads.
+
+    It is data and no news: only of papers that readers were told of before, they are told what changed since.
+
+    Parameters
+    ----------
+    source
+        One of your sources, of kind arxiv-oai.
+    since
+        The first day to read, e.g. 2005-09-16.
+    until
+        The last day to read; unless given the last one before those that `run` reads as news.
+    restart
+        Forget a backfill of the source that was begun with other days.
+    """
+    first, last = day(since, "--since"), None if until is None else day(until, "--until")
+    settings = common.settings()
+    from flows.backfilling import backfill as read_past
+
+    try:
+        report = read_past(
+            settings,
+            source,
+            since=first,
+            until=last,
+            restart=restart,
+            clock=lambda: datetime.now(UTC),
+            reading=show_archive.backfill_bar(source, quiet=common.json),
+            bars=show_archive.bars(quiet=common.json),
+        )
+    except KeyboardInterrupt:
+        show.fail("interrupted; the same command goes on where it stopped")
+        return INTERRUPTED
+    show_archive.backfill(report, as_json=common.json)
+    return OK if report.well else INCOMPLETE
+
+
+_ENRICH_HELP = help_of(
+    "paperwire enrich --dry-run",
+    "paperwire enrich",
+    'paperwire sql "SELECT * FROM votes ORDER BY seen_at DESC LIMIT 5"',
+    "[enrich] of the configuration says who is asked, and how often a day.",
+    "docs/operate.md names the variables for your keys.",
+)
+
+
+def enrich(*, dry_run: bool = False, common: Common = COMMON) -> int:
+    """Ask how often papers are cited and how many stars their code has; `up` does so every night.
+
+    A paper is asked after when it is 1, 3, 7, 14 and 30 days old, then every month; those on lists and in topics
+    come first, and what the requests of a day do not reach waits. It is data and no news: nothing of it is announced.
+
+    Parameters
+    ----------
+    dry_run
+        Say what would be asked, and ask nothing.
+    """
+    settings, clock = _settings_of_archive(common), datetime.now(UTC)
+    from flows import enriching
+
+    if dry_run:
+        reports = enriching.planned(settings, now=clock)
+    else:
+        reports = enriching.enrich(settings, now=clock, bars=show_archive.bars(quiet=common.json))
+    show_archive.counts(reports, dry_run=dry_run, as_json=common.json)
+    return OK if all(report.well for report in reports) else INCOMPLETE
 
 
 _COMPACT_HELP = help_of("paperwire compact", "paperwire compact --full")
@@ -308,6 +390,8 @@ def register(app: App) -> None:
         (history, LOOK, _HISTORY_HELP),
         (search, LOOK, _SEARCH_HELP),
         (load, TEND, _LOAD_HELP),
+        (enrich, TEND, _ENRICH_HELP),
+        (backfill, TEND, _BACKFILL_HELP),
         (compact, TEND, _COMPACT_HELP),
         (verify, TEND, _VERIFY_HELP),
         (merge, TEND, _MERGE_HELP),

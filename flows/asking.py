@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 
+from flows.backfill_state import Backfill, begun_backfill
 from flows.governor import HeldHost, held_hosts
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path
+from storage.coverage import Verdict
 from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
-from storage.fetchlog import FetchLog, Gap, Reject, SourceState
+from storage.fetchlog import FetchLog, Reject, SourceState
 from storage.ledger import Ledger
 from storage.model import Paper
 from storage.snapshots import AsOf, open_snapshot
@@ -25,11 +28,28 @@ from storage.topics import shipped_topics
 if TYPE_CHECKING:
     from storage.settings import Settings, Topic
 
-_RECENT = timedelta(days=7)  # how long a gap or a refused entry stays in `status`
+_SLEEPING = timedelta(days=30)  # without a read
+_RECENT = timedelta(days=7)  # how long a refused entry stays in `status`
 _SAMPLE = 10
 _EDITIONS = 10
 # What DuckDB raises when the files are to blame and not the question.
 _BAD_FILES = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
+
+
+_FETCHES = pa.schema(
+    [
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("fetched_at", pa.timestamp("us")),
+        ("status", pa.int32()),
+        ("wire_bytes", pa.int64()),
+        ("body_sha256", pa.string()),
+        ("etag", pa.string()),
+        ("last_modified", pa.string()),
+        ("listed", pa.int32()),
+        ("error", pa.string()),
+    ]
+)
 
 
 class SqlError(PaperwireError):
@@ -47,6 +67,21 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What the last days of every source are."""
+
+    as_of: datetime
+    days: int
+    sources: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]  # by source and day; a day without one is not due, or nothing is due on it
+
+    @property
+    def missing(self) -> tuple[Verdict, ...]:
+        """Those of which something is missing."""
+        return tuple(v for v in self.verdicts if v.missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """How an installation stands."""
 
@@ -59,16 +94,17 @@ class Status:
     pending_events: int = 0
     sources: tuple[tuple[str, SourceState | None], ...]
     hosts: tuple[HeldHost, ...] = ()  # those where something holds requests back
-    gaps: tuple[Gap, ...] = ()
+    missing: tuple[Verdict, ...] = ()  # days of which something is
     rejects: tuple[Reject, ...] = ()  # those whose entry has not been accepted since
     editions: tuple[str, ...] = ()
     unsent: tuple[str, ...] = ()
+    backfills: tuple[Backfill, ...] = ()  # those that were begun and are not done
 
     @property
     def well(self) -> bool:
         """Whether every source that was read answered, and nothing is missing."""
         answered = all(state is None or state.error is None for _, state in self.sources)
-        return answered and not self.gaps and not self.rejects
+        return answered and not self.missing and not self.rejects
 
 
 def require_archive(home: Path) -> None:
@@ -113,6 +149,8 @@ def run_sql(home: Path, query: str, *, rows_max: int | None = None, as_of: AsOf 
     """
     require_archive(home)
     with Catalog(home) if as_of is None else open_snapshot(home, as_of) as catalog:
+        if "fetches" in query.lower():
+            _add_fetches(home, catalog.connection)
         try:
             names, found = _interruptible(catalog.connection, query, rows_max)
         except _BAD_FILES as error:
@@ -124,14 +162,15 @@ def run_sql(home: Path, query: str, *, rows_max: int | None = None, as_of: AsOf 
 
 def status_of(settings: Settings, *, now: datetime) -> Status:
     """Gather how the installation stands; one that was never used is not made by asking."""
+    from flows.covering import judge_coverage
+
     hosts = held_hosts(settings.home, settings.limits, now=now)
     if not (settings.home / "archive" / "index.sqlite").exists():
-        return Status(home=settings.home, sources=tuple((s.name, None) for s in settings.source), hosts=hosts)
+        return Status(home=settings.home, sources=tuple((name, None) for name in _names(settings)), hosts=hosts)
     with Archive(settings.home, limits=settings.limits) as archive, Ledger(settings.home) as ledger:
         log, index = FetchLog(archive.index), archive.index
         segments, states = index.segments(), {s.source: s for s in log.states()}
-        # In a replay the archive's clock is not ours: "recent" counts back from the newest read.
-        clock = max((s.checked_at for s in states.values()), default=now)
+        clock = clock_of(states.values(), now)
         editions = ledger.editions(limit=_EDITIONS)
         return Status(
             home=settings.home,
@@ -141,13 +180,37 @@ def status_of(settings: Settings, *, now: datetime) -> Status:
             committed_at=segments[-1].committed_at if segments else None,
             unpublished_segments=index.latest_seq() - int(index.get_meta("published_seq", "0")),
             pending_events=len(index.pending_events()),
-            sources=tuple((s.name, states.get(s.name)) for s in settings.source),
+            sources=tuple((name, states.get(name)) for name in _names(settings)),
             hosts=hosts,
-            gaps=log.gaps(since=clock - _RECENT),
+            missing=tuple(v for v in judge_coverage(archive, settings, now=clock) if v.missing),
             rejects=_standing(settings.home, log.rejects(since=clock - _RECENT)),
             editions=tuple(e.edition_id for e in editions),
             unsent=tuple(e.edition_id for e in editions if ledger.pending(e.edition_id)),
+            backfills=tuple(b for s in settings.source if (b := begun_backfill(index, s.name))),
         )
+
+
+def coverage_of(settings: Settings, *, days: int, now: datetime, only: str | None = None) -> Coverage:
+    """Judge the last days of every source, or of `only` one. Raises PaperwireError where nothing was ever read."""
+    from flows.covering import judge_coverage
+
+    require_archive(settings.home)
+    with Archive(settings.home, limits=settings.limits) as archive:
+        clock = clock_of(FetchLog(archive.index).states(), now)
+        found = judge_coverage(archive, settings, now=clock)
+    first = clock.astimezone(UTC).date() - timedelta(days=days - 1)
+    names = (only,) if only else tuple(s.name for s in settings.source)
+    verdicts = tuple(v for v in found if v.day >= first and v.source in names)
+    return Coverage(as_of=clock, days=days, sources=names, verdicts=verdicts)
+
+
+def clock_of(states: Iterable[SourceState], now: datetime) -> datetime:
+    """The moment as of which to judge: now, or the newest read where that is so long ago that nobody waits any more.
+
+    A replay has a clock of its own, too.
+    """
+    newest = max((s.checked_at for s in states), default=now)
+    return newest if now - newest > _SLEEPING or newest > now else now
 
 
 def list_sources(settings: Settings) -> list[dict[str, Any]]:
@@ -175,6 +238,20 @@ def list_topics(settings: Settings) -> list[dict[str, Any]]:
         with Catalog(settings.home) as catalog:
             counts = catalog.topic_counts()
     return [{"topic": t.slug, "title": t.title, "papers": counts.get(t.slug, 0), "query": t.query} for t in topics]
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Who is read or asked: the sources, then those who are asked for counts."""
+    return (*(s.name for s in settings.source), *settings.enrich.providers)
+
+
+def _add_fetches(home: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the query see the fetch records. They lie in the index: with them papers.duckdb would be slow to publish."""
+    with Archive(home) as archive:
+        rows = FetchLog(archive.index).fetches()
+    columns = list(zip(*rows, strict=True)) or [()] * len(_FETCHES)
+    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, _FETCHES, strict=True)]
+    connection.register("fetches", pa.table(arrays, schema=_FETCHES))
 
 
 def _interruptible(

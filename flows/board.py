@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.markup import escape
 
-from flows.accounts import delivery_line, ingest_line, maintain_line, publish_line, without_addresses
+from flows.accounts import count_line, delivery_line, ingest_line, maintain_line, publish_line, without_addresses
 from flows.hosting import Report
 from flows.pipeline import SourceReport, topics_of
 from flows.upkeep import MaintainReport
@@ -57,6 +57,8 @@ class Board:
                 self._line(" ", without_addresses(reason))
         elif isinstance(report, MaintainReport):
             self._line("[green]✓[/]" if report.well else "[red]✗[/]", f"maintained: {maintain_line(report)}")
+            for count in report.counts:
+                self._line("[green]✓[/]" if count.well else "[yellow]![/]", count_line(count))
         else:
             self._line("[green]✓[/]", f"published: {publish_line(report)}")
 
@@ -73,10 +75,11 @@ class Board:
             again = f"; tries again in a minute or two, then {when(next_read)}" if next_read else ""
             self._line("[red]✗[/]", f"{report.source}: {ingest_line(report)}{again}")
             return
-        trouble = [*report.problems, *(f"the batch of {day} was never read" for day in report.gaps)]
-        self._line("[yellow]![/]" if trouble else "[green]✓[/]", f"{report.source}: {ingest_line(report)}")
-        for line in trouble:
+        self._line("[yellow]![/]" if report.trouble else "[green]✓[/]", f"{report.source}: {ingest_line(report)}")
+        for line in report.trouble:
             self._line(" ", line)
+        for verdict in report.healed:
+            self._line(" ", f"{verdict.source}: {verdict.line} (was {verdict.was})")
 
     def _line(self, mark: str, text: str) -> None:
         one_line = " ".join(text.split())

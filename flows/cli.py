@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 archive_commands.register(app)
 _DAYS_MAX = 36_500
+_COVERAGE_DAYS_MAX = 30  # what is judged
 _RUN_HELP = help_of(
     "paperwire run",
     "paperwire run --source hf-daily",
@@ -178,6 +179,42 @@ def status(*, common: Common = COMMON) -> int:
     report = status_of(settings, now=datetime.now(UTC))
     show.status(report, as_json=common.json)
     return OK if report.well else INCOMPLETE
+
+
+_COVERAGE_HELP = help_of(
+    "paperwire coverage",
+    "paperwire coverage --source arxiv-rss:cs.CL --days 30",
+    "paperwire sql 'SELECT * FROM coverage WHERE missing'",
+    "Ends with 3 where something is missing, so that cron can tell you.",
+)
+
+
+@app.command(group=LOOK, help_epilogue=_COVERAGE_HELP)
+def coverage(
+    *,
+    days: Annotated[int, Parameter(validator=Number(gte=1, lte=_COVERAGE_DAYS_MAX))] = 14,
+    source: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Say for each source and day whether everything came that was expected, and why not.
+
+    Parameters
+    ----------
+    days
+        How far to look back; 14 unless given, 30 at most.
+    source
+        Look at this source only; `paperwire sources` lists them.
+    """
+    settings = common.settings()
+    names = [s.name for s in settings.source]
+    if source is not None and source not in names:
+        raise ConfigError(f"no source is named {source!r}; known: {', '.join(names) or 'none'}", path=settings.path)
+    from flows import show_coverage
+    from flows.asking import coverage_of
+
+    found = coverage_of(settings, days=days, only=source, now=datetime.now(UTC))
+    show_coverage.coverage(found, as_json=common.json)
+    return INCOMPLETE if found.missing else OK
 
 
 @app.command(group=LOOK, help_epilogue=help_of("paperwire sources", "paperwire sources --json"))

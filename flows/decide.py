@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from storage.identity import DEPOSITS, strong_aliases
-from storage.model import TOLD, Announcement, Candidate, Entry, Intent, Paper, Sighting
+from storage.model import TOLD, Announcement, Candidate, Entry, Intent, Paper, Sighting, Submission
 from storage.revisions import changes_between
 
 # Some feeds stamp the hour into every description; after this many changes without a version stop believing them.
@@ -65,6 +65,8 @@ def _first(candidate: Candidate, now: datetime, at: datetime) -> Intent:
         content_hash=candidate.content_hash,
         hash_changes=0,
         text_rank=entry.text_rank,
+        citations=entry.citations,
+        versions=entry.versions,
     )
     return Intent(paper=paper, sightings=(_sighting(candidate, now, announcements),))
 
@@ -153,7 +155,19 @@ def _take_facts(candidate: Candidate, known: Paper, paper: Paper, now: datetime)
         upvotes=paper.upvotes if entry.upvotes is None else entry.upvotes,
         comment_count=paper.comment_count if entry.comment_count is None else entry.comment_count,
         stars=paper.stars if entry.stars is None else entry.stars,
+        citations=paper.citations if entry.citations is None else entry.citations,
+        versions=_united(paper.versions, entry.versions),
     )
+
+
+def _united(known: tuple[Submission, ...], said: tuple[Submission, ...]) -> tuple[Submission, ...]:
+    """Every version either tells of; of one that both do the known date stays, and a size it lacked is filled in."""
+    found = {one.version: one for one in known}
+    for one in said:
+        have = found.setdefault(one.version, one)
+        if have.size_bytes is None and one.size_bytes is not None:
+            found[one.version] = replace(have, size_bytes=one.size_bytes)
+    return tuple(found[number] for number in sorted(found))
 
 
 def _doi_of(entry: Entry, known: Paper) -> str | None:
@@ -204,15 +218,23 @@ def _announcements(entry: Entry, known: Paper, paper: Paper, changes: tuple[str,
 
 
 def _replaces(entry: Entry, known: Paper) -> bool:
-    """Whether arXiv calls the version a replacement that we know and never told of as one."""
+    """Whether arXiv calls the version a replacement that we know and never told of as one.
+
+    Of a paper that came with a backfill nobody was told at all, and what it brought is no news later either.
+    """
     replaced = (entry.announce_type or "").startswith("replace") and entry.version == known.version
-    return replaced and known.revised_at is None
+    return replaced and known.revised_at is None and known.announced_at is not None
+
+
+def says_withdrawn(text: str) -> bool:
+    """Whether an abstract, or the comments beside it, begin by saying that the paper is withdrawn."""
+    start = text[:_WITHDRAWN_CHARACTERS_MAX]
+    return "withdrawn" in start.lower() and bool(_WITHDRAWN.search(start))
 
 
 def is_withdrawn(text: Entry | Paper) -> bool:
     """Whether the text is a withdrawal notice: arXiv puts the notice where the abstract was, or before it."""
-    start = text.abstract[:_WITHDRAWN_CHARACTERS_MAX]
-    return ("withdrawn" in start.lower() and bool(_WITHDRAWN.search(start))) or text.title.upper().startswith(
+    return says_withdrawn(text.abstract) or text.title.upper().startswith(
         ("WITHDRAWN:", "[WITHDRAWN]", "RETRACTED:", "[RETRACTED]")
     )
 
@@ -247,4 +269,5 @@ def _sighting(candidate: Candidate, now: datetime, announcements: tuple[Announce
         upvotes=entry.upvotes,
         comment_count=entry.comment_count,
         stars=entry.stars,
+        citations=entry.citations,
     )

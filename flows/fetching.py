@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,9 +110,13 @@ class Fetcher:
         etag: str | None = None,
         last_modified: str | None = None,
         delay_seconds: float = 0,
+        private: Mapping[str, str] | None = None,
+        permit: Callable[[], None] | None = None,
     ) -> Fetched:
         """Fetch `url` for `source`, `delay_seconds` after the last request to its host; redirects wait likewise.
 
+        `private` headers go to the origin of `url` only, not where it redirects to. `permit` is called before each
+        request, further attempts and redirects included, and may raise NotNow.
         Raises FetchError for whatever brings no complete answer: a refused address, a failed connection, a time-out,
         too many redirects or bytes, an encoding nobody asked for, a body that breaks off, a host that asked for rest
         or was asked enough today.
@@ -120,41 +124,75 @@ class Fetcher:
         headers = dict(self._headers)
         headers |= {"If-None-Match": etag} if etag else {}
         headers |= {"If-Modified-Since": last_modified} if last_modified else {}
+        call = _Call(
+            source=source, headers=headers, delay_seconds=delay_seconds, private=private or {}, permit=permit or _always
+        )
+        return self._ask(call, url)
+
+    def post(
+        self,
+        source: Source,
+        url: str,
+        body: bytes,
+        *,
+        delay_seconds: float = 0,
+        private: Mapping[str, str] | None = None,
+        permit: Callable[[], None] | None = None,
+    ) -> Fetched:
+        """Ask with a JSON `body` as `get` asks without one. Only for questions: it is tried again as a GET is.
+
+        Raises FetchError as `get` does, and where the answer is a redirect.
+        """
+        headers = self._headers | {"Content-Type": "application/json"}
+        call = _Call(
+            source=source,
+            headers=headers,
+            delay_seconds=delay_seconds,
+            private=private or {},
+            permit=permit or _always,
+            body=body,
+        )
+        return self._ask(call, url)
+
+    def _ask(self, call: _Call, url: str) -> Fetched:
         try:
-            return self._persist(source, url, headers, delay_seconds)
+            return self._persist(call, url)
         except _Failed as failed:
             raise FetchError(
-                source.name, failed.reason, retry_after_seconds=failed.retry_after_seconds
+                call.source.name, failed.reason, retry_after_seconds=failed.retry_after_seconds
             ) from failed.__cause__
 
-    def _persist(self, source: Source, url: str, headers: dict[str, str], delay_seconds: float) -> Fetched:
+    def _persist(self, call: _Call, url: str) -> Fetched:
         """Try again where that may help: a connection that failed, a 5xx, a short rest; never a time-out."""
         self._deadline.start(self._limits.total_seconds)
         for pause_seconds in RETRY_DELAYS_SECONDS:
             try:
-                fetched = self._follow(source, url, headers, delay_seconds)
+                fetched = self._follow(call, url)
                 if not _is_worth_another(fetched) or self._too_late(pause_seconds):
                     return fetched
             except _Failed as failed:
                 if not failed.passing or self._too_late(pause_seconds):
                     raise
             self._sleep(pause_seconds)
-        return self._follow(source, url, headers, delay_seconds)
+        return self._follow(call, url)
 
     def _too_late(self, delay_seconds: float) -> bool:
         """Whether another attempt would only replace what is known by "it took too long"."""
         return self._deadline.left(None) <= delay_seconds
 
-    def _follow(self, source: Source, url: str, headers: dict[str, str], delay_seconds: float) -> Fetched:
+    def _follow(self, call: _Call, url: str) -> Fetched:
         """Make one request and those it redirects to; cookies live as long, for sites that redirect to set one."""
-        elapsed_seconds, cookies = 0.0, httpx.Cookies()
+        elapsed_seconds, cookies, first = 0.0, httpx.Cookies(), url
         for _ in range(self._limits.redirects_max + 1):
-            with self._turn(url, delay_seconds) as turn:
+            with self._turn(url, call.delay_seconds) as turn:
+                call.permit()
                 started = time.monotonic()
-                answer = self._exchange(source, url, headers, cookies, turn)
+                answer = self._exchange(call, url, cookies, turn, at_home=_origin(url) == _origin(first))
                 elapsed_seconds += time.monotonic() - started
             if answer.location is None:
                 return self._fetched(url, answer, elapsed_seconds)
+            if call.body is not None:
+                raise _Failed(f"it sends a question elsewhere, to {_shown(urljoin(url, answer.location))}")
             url = urljoin(url, answer.location)
         raise _Failed(f"more than {self._limits.redirects_max} redirects, the last to {_shown(url)}")
 
@@ -169,9 +207,7 @@ class Fetcher:
         except NotNow as error:
             raise _Failed(error.reason, retry_after_seconds=error.retry_after_seconds) from error
 
-    def _exchange(
-        self, source: Source, url: str, headers: dict[str, str], cookies: httpx.Cookies, turn: Turn
-    ) -> _Answer:
+    def _exchange(self, call: _Call, url: str, cookies: httpx.Cookies, turn: Turn, *, at_home: bool) -> _Answer:
         timeout = httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds)
 
         def trace(event: str, _: object) -> None:
@@ -180,9 +216,11 @@ class Fetcher:
 
         try:
             extensions = {"timeout": timeout.as_dict(), "trace": trace}
-            request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+            headers = call.headers | dict(call.private) if at_home else call.headers
+            method = "GET" if call.body is None else "POST"
+            request = httpx.Request(method, url, headers=headers, content=call.body, extensions=extensions)
             cookies.set_cookie_header(request)
-            response = self._client(source.allow_private_addresses).send(request, stream=True)
+            response = self._client(call.source.allow_private_addresses).send(request, stream=True)
             turn.heard(response.status_code, response.headers)
             try:
                 cookies.extract_cookies(response)
@@ -235,10 +273,8 @@ class Fetcher:
         with self._lock:
             if allow_private not in self._clients:
                 allowed = is_any if allow_private else self._public
-                backend = CheckedBackend(allowed=allowed, resolve=self._resolve, deadline=self._deadline)
-                no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-                self._clients[allow_private] = httpx.Client(
-                    transport=_Transport(backend), trust_env=False, cookies=no_cookies, follow_redirects=False
+                self._clients[allow_private] = checked_client(
+                    allowed=allowed, resolve=self._resolve, deadline=self._deadline
                 )
             return self._clients[allow_private]
 
@@ -248,6 +284,13 @@ class Fetcher:
         if isinstance(error, httpx.ConnectTimeout):
             return f"no connection to {_host_of(url)} within {self._limits.connect_seconds:g} s"
         return f"nothing came from {_host_of(url)} for {self._limits.read_seconds:g} s"
+
+
+def checked_client(*, allowed: Callable[[str], bool], resolve: Resolve, deadline: Deadline) -> httpx.Client:
+    """Return a client that connects to no address but `allowed` ones, keeps no cookies and follows no redirect."""
+    backend = CheckedBackend(allowed=allowed, resolve=resolve, deadline=deadline)
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx.Client(transport=_Transport(backend), trust_env=False, cookies=no_cookies, follow_redirects=False)
 
 
 def read_body(chunks: Iterable[bytes], encoding: str, limits: Limits) -> tuple[int, bytes]:
@@ -265,6 +308,22 @@ def read_body(chunks: Iterable[bytes], encoding: str, limits: Limits) -> tuple[i
             raise _Failed(f"more than {limits.wire_bytes_max:,} bytes")
         unpack.feed(chunk)
     return wire_bytes, unpack.finish()
+
+
+def _always() -> None:
+    """Permit every request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """What to ask, wherever it leads."""
+
+    source: Source
+    headers: dict[str, str]
+    delay_seconds: float
+    private: Mapping[str, str]  # headers for the origin that is asked first, and no other
+    permit: Callable[[], None]
+    body: bytes | None = None  # of a POST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +408,12 @@ def _host_of(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise _Failed(f"{_shown(url)} is not http or https")
     return parsed.host
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port: what a private header is meant for."""
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def _shown(url: str) -> str:

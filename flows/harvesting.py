@@ -6,15 +6,16 @@ that a read that was killed goes on at its page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 import orjson
 
+from flows.coverage import Listing, asked_day
 from flows.fetching import Fetched, Fetcher
 from flows.parsing import Parser
-from flows.sources.interface import Adapter, Harvest, Request
+from flows.sources.interface import Adapter, Harvest, Request, Rhythm
 from storage.errors import FetchError, SourceError
 from storage.fetchlog import FetchLog, FetchRow
 from storage.index import Index
@@ -45,9 +46,12 @@ class Reading:
     lost: tuple[str, ...] = ()  # entries or days that were lost on the way in
     said: tuple[str, ...] = ()  # notes of the adapter's
     batch_on: date | None = None
+    listings: tuple[Listing, ...] = ()  # what each answer listed, for the coverage ledger
     left: tuple[Request, ...] = ()  # pages that are still to be asked for
     mark: str | None = None  # where the next read begins
     again: bool = False  # whether the same read may bring more
+    reached: date | None = None  # of a list in the order of its days: up to which it was read
+    size: int | None = None  # entries of the whole list, where its first page says
 
     @property
     def nothing(self) -> bool:
@@ -84,9 +88,12 @@ class Reading:
             lost=(*self.lost, *more.lost),
             said=tuple(dict.fromkeys((*self.said, *more.said))),
             batch_on=max(days, default=None),
+            listings=(*self.listings, *more.listings),
             left=more.left,
             mark=more.mark or self.mark,
             again=more.again,
+            reached=more.reached or self.reached,
+            size=more.size if self.size is None else self.size,
         )
 
 
@@ -100,6 +107,10 @@ class Place:
     def mark(self) -> str | None:
         """Where the last whole read ended."""
         return self.index.get_meta(f"mark of {self.source}") or None
+
+    def set_mark(self, mark: str) -> None:
+        """Let the next read begin elsewhere, within the caller's transaction."""
+        self.index.set_meta(f"mark of {self.source}", mark)
 
     def left(self) -> tuple[Request, ...]:
         """The pages that a read which was broken off had still to ask for."""
@@ -126,20 +137,37 @@ def read_source(
 
     One bad answer costs that answer; where it is a page, those behind it come with the next read.
     """
-    pages = list(place.left())
-    resumed = bool(pages)
-    planned = [] if resumed else list(adapter.plan(source, now=now, mark=mark))
+    left = place.left()
+    planned = () if left else adapter.plan(source, now=now, mark=mark)
+    yield from read_requests(source, adapter, log, tools, left=left, planned=planned, now=now)
+
+
+def read_requests(
+    source: Source,
+    adapter: Adapter,
+    log: FetchLog,
+    tools: Tools,
+    *,
+    left: Sequence[Request],
+    planned: Sequence[Request] = (),
+    now: datetime,
+) -> Iterator[Reading]:
+    """Make the requests that are `left` of an earlier read or `planned` for a new one, and those that follow.
+
+    Yields parts as read_source does.
+    """
+    pages, waiting, resumed = list(left), list(planned), bool(left)
     part, silences, count = Reading(), 0, 0
-    while pages or planned:
+    while pages or waiting:
         if silences >= _SILENCES_MAX or count >= _REQUESTS_MAX:
             reason = "nobody answers" if silences >= _SILENCES_MAX else f"{count:,} were made in one read"
             part = part.plus(Reading(failures=(f"the other requests were not made: {reason}",)))
             break
         is_page = bool(pages)
-        request = pages.pop(0) if is_page else planned.pop(0)
+        request = pages.pop(0) if is_page else waiting.pop(0)
         fetch, harvest = _exchange(source, adapter, request, log, tools, now=now)
         count, silences = count + 1, silences + 1 if fetch.status is None else 0
-        part = part.plus(_part(fetch, harvest))
+        part = part.plus(_part(adapter, request, fetch, harvest, now))
         if harvest is None and is_page:
             # A token that is no longer good would fail for ever: a read that begins with a failure starts anew.
             pages = [] if resumed and count == 1 else [request, *pages]
@@ -151,17 +179,30 @@ def read_source(
     yield replace(part, left=tuple(pages))
 
 
-def _part(fetch: FetchRow, harvest: Harvest | None) -> Reading:
+def _part(adapter: Adapter, request: Request, fetch: FetchRow, harvest: Harvest | None, now: datetime) -> Reading:
+    day = asked_day(adapter.rhythm, request.key, now)
     if harvest is None:
-        return Reading(fetches=(fetch,), failures=(fetch.error,) if fetch.error else ())
+        listing = Listing(day=day, error=fetch.error, same=fetch.error is None)
+        return Reading(fetches=(fetch,), failures=(fetch.error,) if fetch.error else (), listings=(listing,))
+    flows = adapter.rhythm is Rhythm.FLOW  # is counted by what it brings, and may bring millions
+    listing = Listing(
+        day=day,
+        shown=harvest.batch_on if adapter.rhythm is Rhythm.BATCH else None,
+        ids=() if flows else tuple(entry.entry_id for entry in harvest.entries),
+        listed=harvest.listed,
+        lost=harvest.problems,
+    )
     return Reading(
         entries=harvest.entries,
         fetches=(fetch,),
         lost=harvest.problems,
         said=harvest.notes,
         batch_on=harvest.batch_on,
+        listings=(listing,),
         mark=harvest.mark,
         again=harvest.again,
+        reached=harvest.reached,
+        size=harvest.size,
     )
 
 

@@ -1,15 +1,14 @@
-"""Files of entries as tables for a bulk load: Parquet and JSON-lines, read in pieces, however large they are.
+"""Files of entries as tables for a bulk load: Parquet, JSON-lines, arXiv's snapshot; read in pieces, however large.
 
 Their columns are `bulk_rows.COLUMNS`; docs/operate.md has the list. What is wrong with a file is said with its line.
+arXiv's snapshot is known by its fields, whatever its name; see snapshot.py.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,25 +18,26 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
+from flows import snapshot
+from flows.packed import JSON_ENDINGS, LoadError, unpacked
+from flows.snapshot import Faults
 from storage.bulk import ROWS
 from storage.bulk_rows import COLUMNS
-from storage.errors import PaperwireError
-from storage.rows import PAPER_TYPES, WORDS
+from storage.rows import PAPER_TYPES, SUBMISSION, VERSIONS, WORDS
 from storage.tables import sha256_of
 
 _NEEDED = ("entry_id", "title")
 _TIME = pa.timestamp("us")
 _TYPES = {name: PAPER_TYPES.get(name, pa.string()) for name in COLUMNS}
 # JSON has no dates: they come as text, and become dates below.
-_JSON_SCHEMA = pa.schema([(n, pa.string() if t in (_TIME, pa.date32()) else t) for n, t in _TYPES.items()])
-_BLOCK_BYTES = 16_000_000  # of JSON at once; no line may be longer
+_JSON_VERSIONS = pa.list_(pa.struct([(f.name, pa.string() if f.type == _TIME else f.type) for f in SUBMISSION]))
+_JSON_TYPES = {_TIME: pa.string(), pa.date32(): pa.string(), VERSIONS: _JSON_VERSIONS}
+_JSON_SCHEMA = pa.schema([(name, _JSON_TYPES.get(kind, kind)) for name, kind in _TYPES.items()])
+_BLOCK_BYTES = snapshot.LINE_BYTES_MAX  # of JSON at once; no line may be longer
 _ID_DIGITS = 12
 _ZONE = r"(?:Z|[+-]\d{2}:?\d{2})$"
-_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-
-
-class LoadError(PaperwireError):
-    """A file holds no entries, or holds something else besides."""
+_SUFFIXES = (".parquet", *JSON_ENDINGS, *(f"{ending}.gz" for ending in JSON_ENDINGS), ".zip")
+_WANTED = ".parquet, .jsonl, .json, .jsonl.gz, .json.gz or .zip"
 
 
 class Feed:
@@ -52,8 +52,9 @@ class Feed:
             if not path.is_file():
                 raise LoadError(f"{path}: there is no such file")
             if not path.name.endswith(_SUFFIXES):
-                raise LoadError(f"{path}: not a file of entries; its name must end in .parquet, .jsonl or .jsonl.gz")
+                raise LoadError(f"{path}: not a file of entries; its name must end in {_WANTED}")
         self._paths = tuple(paths)
+        self._faults = dict[Path, Faults]()  # of each snapshot that was begun
         self._rows = {p: _parquet(p).metadata.num_rows for p in paths if p.suffix == ".parquet"}
         self._read = dict.fromkeys(paths, (0, 0.0))  # rows and share of each file so far
 
@@ -63,6 +64,16 @@ class Feed:
         said = [f"{p.name}/{p.stat().st_size}/{sha256_of(p).hex()}" for p in self._paths]
         first = f"{self._paths[0].name}+{len(said) - 1}" if len(said) > 1 else self._paths[0].name
         return f"{first}@{hashlib.sha256(chr(10).join(said).encode()).hexdigest()[:_ID_DIGITS]}"
+
+    @property
+    def faults(self) -> int:
+        """How many lines of snapshots were no papers so far."""
+        return sum(faults.count for faults in self._faults.values())
+
+    @property
+    def faults_named(self) -> tuple[str, ...]:
+        """The first of them in each file, with their reasons."""
+        return tuple(f"{path.name}, {line}" for path, faults in self._faults.items() for line in faults.named)
 
     def total(self) -> int | None:
         """How many entries there are; of JSON-lines an estimate by what was read, None while nothing was."""
@@ -88,6 +99,9 @@ class Feed:
             yield pa.concat_tables(waiting)
 
     def _tables_of(self, path: Path) -> Iterator[pa.Table]:
+        if path not in self._rows and _is_snapshot(path):
+            yield from self._tables_of_snapshot(path)
+            return
         rows = 0
         for table, share in _parquet_tables(path) if path in self._rows else _json_tables(path):
             try:
@@ -99,6 +113,19 @@ class Feed:
                 raise LoadError(f"{path}, {place}: {_one_line(error)}") from error
             rows += table.num_rows
             self._read[path] = (rows, share)
+
+    def _tables_of_snapshot(self, path: Path) -> Iterator[pa.Table]:
+        faults, rows = self._faults.setdefault(path, Faults()), 0
+        with unpacked(path) as stream:
+            for table in snapshot.tables(stream, faults):
+                rows += table.num_rows
+                self._read[path] = (rows, stream.share)
+                yield _typed(table)
+
+
+def _is_snapshot(path: Path) -> bool:
+    with unpacked(path) as stream:
+        return snapshot.is_snapshot(stream)
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
@@ -133,21 +160,17 @@ def _parquet_tables(path: Path) -> Iterator[tuple[pa.Table, float]]:
 
 def _json_tables(path: Path) -> Iterator[tuple[pa.Table, float]]:
     """Yield the tables of a file of JSON-lines, each with the share of the file that was read."""
-    size, rows = path.stat().st_size, 0
-    with ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
-        stream = stack.enter_context(pa.PythonFile(raw, mode="r"))
-        if path.suffix == ".gz":
-            stream = stack.enter_context(pa.CompressedInputStream(stream, "gzip"))
+    rows = 0
+    with unpacked(path) as stream:
         try:
             reader = pj.open_json(
-                stream,
+                pa.PythonFile(stream, mode="r"),
                 read_options=pj.ReadOptions(use_threads=True, block_size=_BLOCK_BYTES),
                 parse_options=pj.ParseOptions(explicit_schema=_JSON_SCHEMA, unexpected_field_behavior="error"),
             )
             for batch in reader:
                 rows += batch.num_rows
-                yield pa.Table.from_batches([batch]), raw.tell() / size
+                yield pa.Table.from_batches([batch]), stream.share
         except (pa.ArrowException, OSError) as error:
             if "Empty JSON" not in str(error):
                 _blame(path, rows, error)
@@ -155,22 +178,26 @@ def _json_tables(path: Path) -> Iterator[tuple[pa.Table, float]]:
 
 def _blame(path: Path, rows: int, error: Exception) -> NoReturn:
     """Raise LoadError for the first line after `rows` entries that is none."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                rows -= bool(line.strip())
-                fault = _fault_of(line) if rows < 0 and line.strip() else None
-                if fault:
-                    raise LoadError(f"{path}, line {number:,}: {fault}") from error
-    except (OSError, EOFError):
-        pass  # it cannot be read: that is what Arrow says, too
+    for number, line in _lines_of(path):
+        rows -= bool(line.strip())
+        fault = _fault_of(line) if rows < 0 and line.strip() else None
+        if fault:
+            raise LoadError(f"{path}, line {number:,}: {fault}") from error
     raise LoadError(f"{path}: {_one_line(error)}") from error
+
+
+def _lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line). Raises LoadError at one that is too long."""
+    faults = Faults()
+    with unpacked(path) as stream:
+        for first, lines in snapshot.line_blocks(stream, faults):
+            yield from enumerate(lines, first)
+            if faults.count:
+                raise LoadError(f"{path}, {faults.named[0]}")
 
 
 def _fault_of(line: bytes) -> str | None:
     """What is wrong with a line of JSON; None where nothing is."""
-    if len(line) > _BLOCK_BYTES:
-        return f"it has {len(line):,} bytes, more than {_BLOCK_BYTES:,}"
     try:
         entry = json.loads(line)
     except ValueError as error:
@@ -188,12 +215,32 @@ def _fault_of_field(name: str, value: Any) -> str | None:
     if kind == WORDS:
         good = value is None or (isinstance(value, list) and all(v is None or isinstance(v, str) for v in value))
         wanted = "a list of texts"
+    elif kind == VERSIONS:
+        good, wanted = value is None or _are_versions(value), "a list of {version, submitted_at, size_bytes}"
     elif kind in (_TIME, pa.date32()):
         good, wanted = value is None or _is_moment(value, kind), f"a {'time' if kind == _TIME else 'date'} in ISO 8601"
+    elif kind == pa.bool_():
+        good, wanted = value is None or isinstance(value, bool), "true or false"
     elif kind == pa.int32():
-        good = value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31)
-        wanted = "a whole number"
+        good, wanted = value is None or _is_number(value), "a whole number"
     return None if good else f"{name} must be {wanted}, not {json.dumps(value)[:40]}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31
+
+
+def _are_versions(value: object) -> bool:
+    kinds = {
+        "version": _is_number,
+        "submitted_at": lambda said: _is_moment(said, _TIME),
+        "size_bytes": _is_number,
+    }
+    return isinstance(value, list) and all(
+        one is None
+        or (isinstance(one, dict) and all(n in kinds and (v is None or kinds[n](v)) for n, v in one.items()))
+        for one in value
+    )
 
 
 def _is_moment(value: object, kind: pa.DataType) -> bool:
@@ -225,7 +272,15 @@ def _column(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
         return _lists(whole.cast(WORDS))
     if kind == _TIME:
         return _moments(whole)
-    return whole.cast(kind)
+    return _histories(whole) if whole.type == _JSON_VERSIONS else whole.cast(kind)
+
+
+def _histories(column: pa.ListArray) -> pa.ListArray:
+    """Versions whose days are text."""
+    parts = [pc.struct_field(column.values, field.name) for field in SUBMISSION]
+    parts = [_moments(part) if field.type == _TIME else part for part, field in zip(parts, SUBMISSION, strict=True)]
+    structs = pa.StructArray.from_arrays(parts, fields=list(SUBMISSION))
+    return pa.ListArray.from_arrays(column.offsets, structs, mask=column.is_null())
 
 
 def _lists(lists: pa.Array) -> pa.Array:

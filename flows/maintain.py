@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from flows import upkeep
 from flows.accounts import maintain_account, maintain_line
 from flows.attempts import PUBLISH_DELAYS_SECONDS, attempts_left
-from flows.hosting import tell
+from flows.hosting import lent_tools, tell
 from flows.upkeep import MaintainReport
 from storage.errors import PaperwireError
 from storage.settings import config_path, load_settings
@@ -31,8 +31,10 @@ from storage.settings import config_path, load_settings
     persist_result=False,
 )
 async def tend() -> MaintainReport:
-    """Compact where it is due, delete what is retired, verify. Raises PaperwireError where it cannot be written."""
-    report = await asyncio.to_thread(upkeep.maintain, load_settings(config_path()), now=datetime.now(UTC))
+    """Count, compact where it is due, delete what is retired, verify. Raises PaperwireError where it cannot write."""
+    settings, tools, now = load_settings(config_path()), lent_tools(), datetime.now(UTC)
+    fetcher = tools.fetcher if tools else None
+    report = await asyncio.to_thread(upkeep.maintain, settings, now=now, fetcher=fetcher)
     await tell(report)
     await acreate_markdown_artifact(maintain_account(report), key="maintain", description=maintain_line(report))
     return report

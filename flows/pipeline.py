@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from flows.covering import covered_since, judge_coverage, keep_coverage
 from flows.decide import decide
 from flows.fetching import Fetcher
 from flows.governor import Governor
 from flows.harvesting import Place, Reading, Tools, read_source
+from flows.id_runs import announced_ids, unknown_runs
 from flows.parsing import Parser
 from flows.sources import adapter_for
 from publishers.mail import DeliveryReport, send_due, send_named
@@ -24,6 +26,7 @@ from publishers.site import PublishReport, publish_site
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
 from storage.compact import compact_if_due, delete_retired
+from storage.coverage import CoverageLog, Verdict
 from storage.errors import ArchiveError, ConfigError, SourceError
 from storage.fetchlog import FetchLog, SourceState
 from storage.ledger import Ledger
@@ -32,8 +35,7 @@ from storage.model import Announcement, Commit, Entry, Event
 from storage.settings import Settings, Source, Topic
 from storage.topics import shipped_topics
 
-_GAP_DAYS_MAX = 14  # after a longer silence only the last fortnight is named day by day
-_SATURDAY = 5
+PUBLISHED_COVERAGE = "coverage published"  # the version of the ledger that the site shows, in the index
 _PASSES_MAX = 3  # over a list that shifts while it is read
 _RECORDS_KEPT = timedelta(days=90)  # fetches and refused entries
 
@@ -47,7 +49,8 @@ class SourceReport:
     error: str | None
     problems: tuple[str, ...]  # single entries or days that were lost on the way in
     notes: tuple[str, ...]
-    gaps: tuple[date, ...]  # batches found to be missing
+    missing: tuple[Verdict, ...]  # days of which this read showed that something is missing
+    healed: tuple[Verdict, ...]  # days, of other sources too, for which it made up
     requests: int
     wire_bytes: int
     entries: int
@@ -57,6 +60,12 @@ class SourceReport:
     rejected: int
     seq: int | None  # the segment committed; None: nothing was news
     elapsed_seconds: float
+
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """What was lost, and of which days something is missing, a line each; nothing twice."""
+        told = "; ".join(self.problems)
+        return (*self.problems, *(v.line for v in self.missing if v.why not in told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,18 +79,22 @@ class PassReport:
     @property
     def well(self) -> bool:
         """Whether every source answered and none has a gap."""
-        return all(s.ok and not s.problems and not s.gaps for s in self.sources)
+        return all(s.ok and not s.problems and not s.missing for s in self.sources)
+
+
+def user_agent_of(settings: Settings) -> str:
+    """How we name ourselves to sources, with where we can be reached."""
+    return f"Paperwire/0.1 (+{settings.site.contact or settings.site.base_url})"
 
 
 @contextmanager
 def open_tools(settings: Settings) -> Iterator[Tools]:
     """Open a fetcher and a parser for a pass, and close both; its turns are those of the whole installation."""
-    contact = settings.site.contact or settings.site.base_url
     with (
         closing(Governor(settings.home, settings.limits, clock=_now, sleep=time.sleep)) as governor,
         Fetcher(
             settings.limits,
-            user_agent=f"Paperwire/0.1 (+{contact})",
+            user_agent=user_agent_of(settings),
             clock=_now,
             sleep=time.sleep,
             governor=governor,
@@ -119,14 +132,15 @@ def ingest_source(settings: Settings, name: str, *, now: datetime, tools: Tools 
         log = FetchLog(archive.index)
         before = log.state(source.name)
         reading, commits, error = _committed(archive, source, log, tools, now=now)
-        gaps = _gaps(source, before, reading.batch_on)
+        changed: tuple[Verdict, ...] = ()
         try:
+            changed = keep_coverage(archive.index, settings, source, reading, commits, error, now=now)
             reading = _compacted(archive, reading, now=now)
             refresh_catalog(archive, settings, topics_of(settings), now=now)
         except ArchiveError as failure:
             error = error or str(failure)
-        log.record(_state(source, before, reading, error, gaps, now=now), reading.fetches, gaps)
-    return _report(source, reading, commits, error, gaps, time.monotonic() - started)
+        log.record(_state(source, before, reading, error, now=now), reading.fetches)
+    return _report(source, reading, commits, error, changed, time.monotonic() - started, now=now)
 
 
 def _committed(
@@ -137,7 +151,7 @@ def _committed(
     Returns all that was read but the entries, the commits, and what failed.
     """
     whole, commits, place = Reading(), list[Commit](), Place(archive.index, source.name)
-    mark = place.mark()
+    mark, ids = place.mark(), dict[str, date]()
     for _ in range(_PASSES_MAX):
         papers, again = 0, False
         for part in read_source(source, adapter_for(source.kind), log, tools, place, mark=mark, now=now):
@@ -148,10 +162,25 @@ def _committed(
                 lost = tuple(replace(f, error=f.error or str(failure)) for f in part.fetches)
                 return whole.plus(replace(part, entries=(), fetches=lost)), commits, str(failure)
             papers, again = papers + commits[-1].papers, part.again
+            ids |= announced_ids(part.entries)
             whole = whole.plus(replace(part, entries=()))
         if not (again and papers):
             break
-    return whole, commits, whole.error
+    else:
+        whole = whole.plus(Reading(lost=(f"the list went on changing through {_PASSES_MAX} reads of it",)))
+    return whole.plus(Reading(lost=_lost_runs(archive, source, ids), left=whole.left)), commits, whole.error
+
+
+def _lost_runs(archive: Archive, source: Source, ids: Mapping[str, date]) -> tuple[str, ...]:
+    """Runs of ids that a read of all of arXiv should have brought, and that are unknown."""
+    if source.kind != "arxiv-oai" or source.category:
+        return ()
+    since = covered_since(archive.index, source)
+
+    def known(names: Collection[str]) -> set[str]:
+        return {alias.removeprefix("arxiv:") for alias in archive.index.find(f"arxiv:{name}" for name in names)}
+
+    return tuple(unknown_runs(ids, since=since, known=known)) if since else ()
 
 
 def publish(settings: Settings, *, now: datetime, progress: Callable[[int, int], None] | None = None) -> PublishReport:
@@ -161,9 +190,15 @@ def publish(settings: Settings, *, now: datetime, progress: Callable[[int, int],
         exclusive(settings.home / "publish.lock", what="another publish is running"),
         Archive(settings.home, limits=settings.limits) as archive,
     ):
+        judge_coverage(archive, settings, now=now)
         refresh_catalog(archive, settings, topics, now=now)
+        judged = str(CoverageLog(archive.index).version())
         with Catalog(settings.home) as catalog, Ledger(settings.home) as ledger:
-            return publish_site(catalog, archive.index, ledger, settings, topics, progress=progress)
+            report = publish_site(catalog, archive.index, ledger, settings, topics, progress=progress)
+        if archive.index.get_meta(PUBLISHED_COVERAGE) != judged:
+            with archive.index.transaction():
+                archive.index.set_meta(PUBLISHED_COVERAGE, judged)
+        return report
 
 
 def newsletter(settings: Settings, *, now: datetime, dry_run: bool = False) -> tuple[DeliveryReport, ...]:
@@ -183,9 +218,13 @@ def send_edition_named(settings: Settings, edition_id: str, *, now: datetime, dr
 
 
 def tidy(settings: Settings, *, now: datetime) -> int:
-    """Delete what was retired a day ago, and forget old fetch records and refusals; returns how many were forgotten."""
+    """Delete what was retired a day ago, see what has become late, forget old fetches and refusals.
+
+    Returns how many were forgotten.
+    """
     with Archive(settings.home, limits=settings.limits) as archive:
         delete_retired(archive, now=now)
+        judge_coverage(archive, settings, now=now)
         return FetchLog(archive.index).forget(before=now - _RECORDS_KEPT)
 
 
@@ -244,22 +283,11 @@ def _compacted(archive: Archive, reading: Reading, *, now: datetime) -> Reading:
     return reading
 
 
-def _gaps(source: Source, before: SourceState | None, batch_on: date | None) -> tuple[date, ...]:
-    """The weekdays between the last batch read and this one: arXiv's feed holds one day, so those are lost to it."""
-    if source.kind != "arxiv-rss" or before is None or before.batch_on is None or batch_on is None:
-        return ()
-    # Weekends and holidays have an empty batch of their own date, so a date that was never seen was never read.
-    start = max(before.batch_on, batch_on - timedelta(days=_GAP_DAYS_MAX))
-    days = (start + timedelta(days=n) for n in range(1, (batch_on - start).days))
-    return tuple(day for day in days if day.weekday() < _SATURDAY)
-
-
 def _state(
     source: Source,
     before: SourceState | None,
     reading: Reading,
     error: str | None,
-    gaps: tuple[date, ...],
     *,
     now: datetime,
 ) -> SourceState:
@@ -273,7 +301,7 @@ def _state(
         batch_on=latest if not error else (before.batch_on if before else None),
         error=failing,
         failing_since=since if failing else None,
-        notes=(*reading.notes, *(f"the batch of {day} was never read" for day in gaps)),
+        notes=reading.notes,
     )
 
 
@@ -282,8 +310,10 @@ def _report(
     reading: Reading,
     commits: Sequence[Commit],
     error: str | None,
-    gaps: tuple[date, ...],
+    changed: Sequence[Verdict],
     elapsed_seconds: float,
+    *,
+    now: datetime,
 ) -> SourceReport:
     counts: Counter[Announcement] = Counter()
     for commit in commits:
@@ -295,7 +325,8 @@ def _report(
         error=error,
         problems=reading.problems,
         notes=reading.notes,
-        gaps=gaps,
+        missing=tuple(v for v in changed if v.missed_at == now and v.missing and v.source == source.name),
+        healed=tuple(v for v in changed if v.healed_at == now),
         requests=len(reading.fetches),
         wire_bytes=sum(f.wire_bytes for f in reading.fetches),
         entries=sum(c.entries for c in commits),

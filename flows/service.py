@@ -19,10 +19,11 @@ from prefect.logging.handlers import APILogWorker
 from flows.board import Board
 from flows.deployments import PUBLISH, SWEEP, deployments, next_read, reads
 from flows.hosting import Host, Report, be_host
-from flows.pipeline import SourceReport, open_tools
+from flows.pipeline import PUBLISHED_COVERAGE, SourceReport, open_tools
 from flows.prefect_server import PrefectServer
 from flows.runner import Runner, server_is_away
 from storage.archive import Archive
+from storage.coverage import CoverageLog
 from storage.errors import PaperwireError
 from storage.fetchlog import FetchLog
 from storage.settings import Settings
@@ -122,10 +123,12 @@ async def _sweep(settings: Settings, runner: Runner) -> None:
 
 
 def work_left(settings: Settings) -> bool:
-    """Whether an event waits in the outbox or a commit waits to be published."""
+    """Whether an event waits in the outbox, or a commit or a judgement of the coverage to be published."""
     with Archive(settings.home, limits=settings.limits) as archive:
         index = archive.index
-        return bool(index.pending_events()) or index.latest_seq() > int(index.get_meta("published_seq", "0"))
+        judged = str(CoverageLog(index).version())
+        committed = index.latest_seq() > int(index.get_meta("published_seq", "0"))
+        return bool(index.pending_events()) or committed or index.get_meta(PUBLISHED_COVERAGE, "0") != judged
 
 
 async def sources_due(settings: Settings, *, now: datetime) -> tuple[str, ...]:

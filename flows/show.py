@@ -110,11 +110,14 @@ def pass_progress(*, quiet: bool, total: int, names: Sequence[str] = ()) -> Iter
 
 
 @contextmanager
-def bar(label: str, *, quiet: bool, unit: str = "") -> Iterator[Callable[[int, int | None], None]]:
-    """Show one bar; yields the function that moves it. With a `unit` it says how many a second, and how long still."""
+def bar(label: str, *, quiet: bool, unit: str = "") -> Iterator[Callable[..., None]]:
+    """Show one bar; yields the function that moves it, and changes its label where it gets one.
+
+    With a `unit` it says how many a second, and how long still.
+    """
     with _progress(quiet=quiet, unit=unit) as progress:
         task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda done, total, label=label: progress.update(task, completed=done, total=total, description=label)
 
 
 def pass_report(report: PassReport, settings: Settings, *, as_json: bool) -> None:
@@ -208,10 +211,14 @@ def status(report: Status, *, as_json: bool) -> None:
         _say_state(name, state, width)
     for host in report.hosts:
         say(f"[yellow]held back[/] {escape(_held(host))}")
-    for gap in report.gaps:
-        say(f"[red]gap[/] {escape(gap.source)}: the batch of {gap.day} was never read")
+    said = {name: state.error for name, state in report.sources if state and state.error}
+    for verdict in (v for v in report.missing if v.why not in said.get(v.source, "")):
+        hang("[red]missing[/] ", escape(f"{verdict.source}: {verdict.line}"))
     for reject in report.rejects:
         say(f"[yellow]refused[/] {escape(f'{reject.source}: {reject.entry_id}: {reject.reason}')}")
+    for at in report.backfills:
+        span = f"{at.since} to {at.until} has come to {at.day}, {counted(at.listed, 'entry', 'entries')} so far"
+        say(f"[cyan]backfill[/] {escape(f'{at.source}: {span} (paperwire backfill {at.source} --since {at.since})')}")
     if report.unpublished_segments:
         say(f"[yellow]{counted(report.unpublished_segments, 'commit')} not published yet[/] (paperwire run)")
     for edition in report.unsent:
@@ -233,14 +240,13 @@ def _say_source(report: SourceReport, name_width: int) -> None:
     if not report.ok:
         hang(f"[red]✗[/] {name} ", f"[red]{escape(report.error or '')}[/]")
         return
-    trouble = [*report.problems, *(f"the batch of {day} was never read" for day in report.gaps)]
-    mark = "[yellow]![/]" if trouble or report.rejected else "[green]✓[/]"
+    mark = "[yellow]![/]" if report.trouble or report.rejected else "[green]✓[/]"
     said = [f"{n} {w}" for n, w in ((report.new, "new"), (report.revised, "revised"), (report.other, "other")) if n]
     line = ", ".join(said) or "nothing new"
     line += f" [dim]of {counted(report.entries, 'entry', 'entries')}[/]" if report.entries else ""
     refused = f", [yellow]{report.rejected} refused[/] (paperwire status)" if report.rejected else ""
     hang(f"{mark} {name} ", line + refused)
-    for problem in trouble:
+    for problem in report.trouble:
         hang("    ", f"[yellow]{escape(problem)}[/]")
     if report.notes:
         hang("    ", f"[dim]{escape(_notes(report.notes))}[/]")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -11,6 +12,9 @@ from rich.markup import escape
 from flows import show
 
 if TYPE_CHECKING:
+    from flows.backfill_state import Backfill
+    from flows.backfilling import BackfillReport
+    from flows.enriching import CountReport
     from flows.lookup import Joined, Merger, PaperLife
     from flows.searching import Found
     from flows.upkeep import CompactReport, LoadReport
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 
 _AUTHORS_MAX = 3
 _MEGABYTE = 1_000_000
-_UNITS = {"loading": "entries", "compacting": "rows", "indexing for search": "papers"}
+_UNITS = {"downloading": "bytes", "loading": "entries", "compacting": "rows", "indexing for search": "papers"}
+_UNITS |= dict.fromkeys(("asking semantic-scholar", "asking openalex", "asking github"), "papers")
 
 
 def bars(*, quiet: bool) -> Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]:
@@ -73,9 +78,70 @@ def load(report: LoadReport, *, as_json: bool) -> None:
     )
     said = ", ".join(f"[bold]{n:,}[/] {what}" for n, what in counts if n)
     show.say(f"{show.counted(loaded.offered, 'entry', 'entries')} of {escape(report.source)}: {said}")
+    if report.faults:
+        show.say(f"[yellow]{show.counted(report.faults, 'line')} could not be read[/], and nothing else is missing:")
+    for line in report.faults_named:
+        show.hang("  ", escape(line))
+    if report.faults > len(report.faults_named):
+        show.say(f"  and {report.faults - len(report.faults_named):,} more")
     if report.compaction:
         show.say(_merged(report.compaction))
     show.say(f"[dim]{escape(report.load_id)}[/]")
+
+
+@contextmanager
+def backfill_bar(source: str, *, quiet: bool) -> Iterator[Callable[[Backfill], None]]:
+    """Show how far a backfill is: the day it has come to, entries, and how long still where the source says how many.
+
+    Yields the function that moves it.
+    """
+    with show.bar(f"reading {source}", quiet=quiet, unit="entries") as move:
+        yield lambda at: move(at.listed, at.size, f"{escape(source)}, {at.day} of {at.since} to {at.until}")
+
+
+def backfill(report: BackfillReport, *, as_json: bool) -> None:
+    """Sum up a backfill, done or not."""
+    at = report.backfill
+    if as_json:
+        told = {f.name: getattr(at, f.name) for f in fields(at) if f.name != "left"}
+        show.print_json({"well": report.well, "done": report.error is None, "error": report.error} | told)
+        return
+    known = max(0, at.listed - at.lost - at.refused - at.new - at.changed)
+    counts = (
+        (at.new, "new to the archive"),
+        (at.changed, "changed"),
+        (known, "known already"),
+        (at.refused, "[yellow]refused[/] (paperwire status)"),
+        (at.lost, "[yellow]lost[/]"),
+    )
+    said = ", ".join(f"[bold]{n:,}[/] {what}" for n, what in counts if n) or "nothing"
+    show.say(f"{show.counted(at.listed, 'entry', 'entries')} of {escape(at.source)}: {said}")
+    for line in at.lost_named:
+        show.hang("  ", f"[yellow]{escape(line)}[/]")
+    if at.lost > len(at.lost_named):
+        show.say(f"  [yellow]and {at.lost - len(at.lost_named):,} more[/]")
+    for line in at.notes:
+        show.hang("  ", f"[dim]{escape(line)}[/]")
+    if at.noted > len(at.notes):
+        show.say(f"  [dim]and {at.noted - len(at.notes):,} more such notes[/]")
+    if report.error is None:
+        show.say(f"[dim]what changed from {at.since} to {at.until}, in {show.counted(at.requests, 'request')}[/]")
+        return
+    show.hang("[red]✗[/] ", f"[red]{escape(report.error)}[/]")
+    show.say(f"it has come to {at.day}; the same command goes on there")
+
+
+def counts(reports: Sequence[CountReport], *, dry_run: bool, as_json: bool) -> None:
+    """Say what each provider of counts was asked, or would be, and what came."""
+    if as_json:
+        show.print_json(
+            [{"well": r.well, "left": r.left} | {f.name: getattr(r, f.name) for f in fields(r)} for r in reports]
+        )
+        return
+    for report in reports:
+        _say_counts(report, dry_run=dry_run)
+    if not reports:
+        show.say(f"[dim]{escape('nobody is asked: the configuration has no [enrich] with citations or stars')}[/]")
 
 
 def compaction(report: CompactReport, *, as_json: bool) -> None:
@@ -160,6 +226,31 @@ def exported(found: Exported, *, as_json: bool) -> None:
     show.say(f"{rows}; {_size(found.size_bytes)}{files}")
     show.say(f"[dim]as of commit {found.seq}, {found.committed_at:%Y-%m-%d %H:%M} UTC[/]")
     show.say(escape(str(found.path)))
+
+
+def _say_counts(report: CountReport, *, dry_run: bool) -> None:
+    """One line for a provider; what went wrong, and why the rest waits, below it."""
+    name = f"[cyan]{escape(report.provider)}[/]  "
+    if report.error:
+        show.hang(f"[red]✗[/] {name}", f"[red]{escape(report.error)}[/]")
+        return
+    papers = show.counted(report.asked, "paper")
+    requests = show.counted(report.requests, "request")
+    budget = f"{report.requests_left:,} left today"
+    waiting = f"[bold]{report.left:,}[/] left for another day" if report.left else ""
+    if dry_run:
+        parts = [f"would ask about [bold]{papers}[/] in {requests} ({budget})", waiting]
+    elif not report.due:
+        parts = ["no paper's turn"]
+    else:
+        came = f"asked about [bold]{papers}[/] in {requests} ({budget})"
+        parts = [came, f"{report.known:,} known", f"[bold]{report.changed:,}[/] changed", waiting]
+    mark = "[dim]·[/]" if dry_run else "[yellow]![/]" if report.problems else "[green]✓[/]"
+    show.hang(f"{mark} {name}", ", ".join(filter(None, parts)))
+    for problem in report.problems:
+        show.hang("    ", f"[yellow]{escape(problem)}[/]")
+    for note in report.notes:
+        show.hang("    ", f"[dim]{escape(note)}[/]")
 
 
 def _merged(done: Compaction) -> str:

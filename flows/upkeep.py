@@ -5,23 +5,29 @@ The command line and the `maintain` flow call these; none needs Prefect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from flows.decide import decide
-from flows.loading import Feed, LoadError
-from flows.pipeline import tidy, topics_of
+from flows.downloading import Downloader, is_url
+from flows.enriching import CountReport, enrich
+from flows.fetching import Fetcher
+from flows.governor import Governor
+from flows.loading import Feed
+from flows.packed import LoadError
+from flows.pipeline import tidy, topics_of, user_agent_of
 from flows.searching import refresh_search
 from storage.archive import Archive
 from storage.bulk import Loaded, load
 from storage.catalog import refresh_catalog
 from storage.compact import Compaction, compact, compact_if_due, delete_retired
-from storage.errors import ArchiveCorrupt, ConfigError
+from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
 from storage.repair import Repair, repair
 from storage.settings import Settings, Source
 from storage.verify import Verification, verify
@@ -41,6 +47,13 @@ class LoadReport:
     load_id: str
     loaded: Loaded
     compaction: Compaction | None
+    faults: int = 0  # lines of snapshots that are no papers
+    faults_named: tuple[str, ...] = ()  # the first of them, with their reasons
+
+    @property
+    def whole(self) -> bool:
+        """Whether every line was taken."""
+        return not (self.faults or self.loaded.rejected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +76,8 @@ class MaintainReport:
     compacted: CompactReport
     forgotten: int  # fetch records and refused entries
     verification: Verification
+    counts: tuple[CountReport, ...] = ()  # what papers were asked after, of each provider
+    uncounted: str | None = None  # why nobody was asked
 
     @property
     def well(self) -> bool:
@@ -85,12 +100,61 @@ def require_source_name(name: str) -> None:
 
 
 def load_files(
-    settings: Settings, paths: Sequence[Path], *, source: str, load_id: str | None, now: datetime, bars: Bars = no_bar
+    settings: Settings,
+    files: Sequence[Path | str],
+    *,
+    source: str,
+    load_id: str | None,
+    now: datetime,
+    bars: Bars = no_bar,
 ) -> LoadReport:
-    """Load files of entries, compact, and bring papers.duckdb and the search index up to them.
+    """Load files of entries, or what lies at URLs, compact, and bring papers.duckdb and the search index up to them.
 
-    Exactly once per `load_id`, which follows from the files unless given. Raises LoadError, ArchiveError, ArchiveFull.
+    Exactly once per `load_id`, which follows from the files unless given. What was downloaded is deleted once it is
+    loaded. Raises LoadError, ArchiveError, ArchiveFull; PaperwireError where another load has the same URL.
     """
+    with _local(settings, files, bars=bars) as (paths, discard):
+        report = _load(settings, paths, source=source, load_id=load_id, now=now, bars=bars)
+        discard()
+        return report
+
+
+@contextmanager
+def _local(
+    settings: Settings, files: Sequence[Path | str], *, bars: Bars
+) -> Iterator[tuple[list[Path], Callable[[], None]]]:
+    """The files, those at URLs downloaded, and what deletes these."""
+    downloads: list[Downloader] = []
+    with ExitStack() as stack:
+        governor = stack.enter_context(
+            closing(Governor(settings.home, settings.limits, clock=lambda: datetime.now(UTC), sleep=time.sleep))
+        )
+        paths = []
+        for file in files:
+            if not is_url(str(file)):
+                paths.append(Path(file))
+                continue
+            download = Downloader(
+                str(file),
+                settings.home / "downloads",
+                limits=settings.limits,
+                user_agent=user_agent_of(settings),
+                governor=governor,
+            )
+            downloads.append(stack.enter_context(download))
+            with bars("downloading") as progress:
+                paths.append(download.get(progress))
+
+        def discard() -> None:
+            for download in downloads:
+                download.discard()
+
+        yield paths, discard
+
+
+def _load(
+    settings: Settings, paths: Sequence[Path], *, source: str, load_id: str | None, now: datetime, bars: Bars
+) -> LoadReport:
     feed = Feed(paths)
     load_id = load_id or feed.load_id
     with Archive(settings.home, limits=settings.limits) as archive:
@@ -105,13 +169,21 @@ def load_files(
                 progress=lambda done: progress(done, feed.total()),
             )
         if not loaded.offered:
-            raise LoadError(f"{', '.join(map(str, paths))}: there are no entries")
+            why = f"; {feed.faults_named[0]}" if feed.faults_named else ""
+            raise LoadError(f"{', '.join(map(str, paths))}: there are no entries{why}")
         compaction = None
         if loaded.segments:
             with bars("compacting") as progress:
                 compaction = compact(archive, now=now, progress=progress)
         _refresh(archive, settings, now=now, bars=bars)
-    return LoadReport(source=source, load_id=load_id, loaded=loaded, compaction=compaction)
+    return LoadReport(
+        source=source,
+        load_id=load_id,
+        loaded=loaded,
+        compaction=compaction,
+        faults=feed.faults,
+        faults_named=feed.faults_named,
+    )
 
 
 def compact_archive(settings: Settings, *, full: bool, now: datetime, bars: Bars = no_bar) -> CompactReport:
@@ -124,19 +196,36 @@ def compact_archive(settings: Settings, *, full: bool, now: datetime, bars: Bars
         return _deleted(archive, compaction, now=now)
 
 
-def maintain(settings: Settings, *, now: datetime) -> MaintainReport:
-    """Do what an archive needs once a day: compact if it is due, delete, forget, verify. Faults are in the report.
+def maintain(settings: Settings, *, now: datetime, fetcher: Fetcher | None = None) -> MaintainReport:
+    """Do what an archive needs once a day: count, compact if due, delete, forget, verify. Faults are in the report.
 
     Raises ArchiveFull, ArchiveError where the archive cannot be written.
     """
     compaction = None
+    counts, uncounted = _counted(settings, now=now, fetcher=fetcher)
     with Archive(settings.home, limits=settings.limits) as archive:
         with suppress(ArchiveCorrupt):  # verifying says which file it is, and what else is wrong
             compaction = compact_if_due(archive, now=now)
             _refresh(archive, settings, now=now, bars=no_bar)
         compacted = _deleted(archive, compaction, now=now)
     forgotten = tidy(settings, now=now)
-    return MaintainReport(compacted=compacted, forgotten=forgotten, verification=verified(settings.home))
+    return MaintainReport(
+        compacted=compacted,
+        forgotten=forgotten,
+        verification=verified(settings.home),
+        counts=counts,
+        uncounted=uncounted,
+    )
+
+
+def _counted(
+    settings: Settings, *, now: datetime, fetcher: Fetcher | None
+) -> tuple[tuple[CountReport, ...], str | None]:
+    """Ask for counts; that nobody could be asked costs the rest of the night nothing."""
+    try:
+        return enrich(settings, now=now, fetcher=fetcher), None
+    except PaperwireError as error:
+        return (), str(error)
 
 
 def mend(settings: Settings, *, now: datetime) -> Repair:

@@ -66,7 +66,7 @@ class FeedEntry:
     links: tuple[Link, ...]  # all of them, the alternate one first
     published: datetime
     updated: datetime
-    paper_id: str
+    paper_id: str  # '' where the entry is about no paper: it tells of the wire itself
     arxiv_id: str | None
     doi: str | None
     version: int | None
@@ -75,11 +75,14 @@ class FeedEntry:
     def __post_init__(self) -> None:
         for text in self._texts():
             if illegal := _NOT_XML.search(text):
-                raise EntryError("feed", self.paper_id, f"U+{ord(illegal[0]):04X} cannot be written into a feed")
+                raise self._unusable(f"U+{ord(illegal[0]):04X} cannot be written into a feed")
         if not self.title:
-            raise EntryError("feed", self.paper_id, "nothing of its title can be shown")
+            raise self._unusable("nothing of its title can be shown")
         if self.published.tzinfo is None or self.updated.tzinfo is None:
-            raise EntryError("feed", self.paper_id, "its time has no time zone")
+            raise self._unusable("its time has no time zone")
+
+    def _unusable(self, reason: str) -> EntryError:
+        return EntryError("feed", self.paper_id or self.id, reason)
 
     def _texts(self) -> Iterator[str]:
         yield from (self.id, self.title, self.url, self.summary, self.content_html, self.doi or "", *self.authors)

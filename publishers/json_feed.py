@@ -44,7 +44,7 @@ def _item(feed: Feed, entry: FeedEntry) -> dict[str, Any]:
             for link in entry.links
             if link.rel == "enclosure"
         ],
-        "_paperwire": _facts(entry),
+        "_paperwire": _facts(entry) if entry.paper_id else "",
     }
     return {name: value for name, value in item.items() if value not in ("", [])}
 

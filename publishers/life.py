@@ -16,6 +16,7 @@ from storage.revisions import DiffPart, blocks, word_diff, words
 from storage.text import safe_url
 
 _WORDS_MAX = 1_500  # of a diff, on a page; nobody reads more
+_SUBMITTED_MAX = 12  # versions that only their server tells of, on a page
 _CONTEXT_WORDS = 8  # unchanged words kept on each side of a change
 _TEXTS = ("title", "abstract", "authors")
 _TITLES = {
@@ -55,7 +56,7 @@ class Event:
     """One line of the time line. `href` is where `detail` leads, or None."""
 
     day: date
-    kind: Announcement
+    kind: Announcement | None  # None: nobody was told, its server says so
     title: str
     detail: str = ""
     href: str | None = None
@@ -77,8 +78,9 @@ def life(paper: Paper, revisions: Sequence[Revision], sightings: Sequence[Sighti
     `revisions` are the rows of its life and `sightings` its accepted entries, both oldest first; either may be empty.
     The days are those of the sources' own calendars where they say one.
     """
-    events = [event for step in steps(paper, revisions, sightings) for event in step.events]
-    return tuple(sorted(events, key=lambda event: (event.day, event.kind is not Announcement.NEW)))
+    found = steps(paper, revisions, sightings)
+    events = [*_submitted(paper, found), *(event for step in found for event in step.events)]
+    return tuple(sorted(events, key=lambda event: (event.day, event.kind is not None, event.kind != Announcement.NEW)))
 
 
 def steps(paper: Paper, revisions: Sequence[Revision], sightings: Sequence[Sighting]) -> list[Step]:
@@ -108,6 +110,23 @@ def condensed(parts: Sequence[DiffPart]) -> tuple[Part, ...]:
         for number, part in enumerate(parts)
         for shown in _condensed(part, first=number == 0, last=number == len(parts) - 1)
     )
+
+
+def _submitted(paper: Paper, found: Sequence[Step]) -> Iterator[Event]:
+    """When its server got the versions that nothing else here tells of; of very many the first and the last ones."""
+    told = {
+        (step.revision.paper if step.revision else paper).version or 1
+        for step in found
+        for event in step.events
+        if event.kind in (Announcement.NEW, Announcement.REVISED)
+    }
+    untold = [one for one in paper.versions if one.version not in told]
+    between = len(untold) - _SUBMITTED_MAX
+    for number, one in enumerate(untold):
+        if number == 0 or number >= between + 1:
+            detail = f"and {between} more versions until the next" if number == 0 and between > 0 else ""
+            day = one.submitted_at.date()
+            yield Event(day=day, kind=None, title=f"v{one.version} submitted", detail=detail)
 
 
 def _by_kind(sightings: Sequence[Sighting]) -> dict[Announcement, deque[Sighting]]:

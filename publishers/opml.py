@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from lxml import etree
 
 from publishers.feed_model import FeedSite
-from publishers.paths import feed_path, revisions_path, topic_path
+from publishers.paths import HEALTH, HEALTH_PATH, feed_path, revisions_path, topic_path
 from publishers.readable import readable
 from storage.settings import Topic
 
+_COVERAGE = "What is missing of which source and day, and when it came after all."
+
 
 def opml(site: FeedSite, topics: Sequence[Topic]) -> bytes:
-    """Return the subscriptions to all topics: a folder of new papers and a folder of revisions.
+    """Return all subscriptions: a folder of the topics' new papers, one of their revisions, one of the wire itself.
 
     Says nothing of the time it was made, so that the bytes depend on the topics alone.
     """
@@ -27,6 +29,8 @@ def opml(site: FeedSite, topics: Sequence[Topic]) -> bytes:
         page = site.base_url + topic_path(topic.slug)
         _subscribe(papers, site, title, feed_path(topic.slug, "atom"), page, readable(topic.description))
         _subscribe(revisions, site, f"{title}: revisions", revisions_path(topic.slug), page, "")
+    wire = etree.SubElement(body, "outline", text=readable(f"{site.title}: the wire itself"))
+    _subscribe(wire, site, "Coverage", feed_path(HEALTH, "atom"), site.base_url + HEALTH_PATH, _COVERAGE)
     return bytes(etree.tostring(root, pretty_print=True, encoding="UTF-8", xml_declaration=True))
 
 

@@ -15,12 +15,23 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from publishers import health
 from publishers import page_models as show
 from publishers.citation import bibtex, landing_url, meta_tags, schema_org
 from publishers.life import life
 from publishers.names import category_name, license_name
-from publishers.paths import FEED_FORMATS, day_path, feed_path, paper_path, revisions_path, topic_path
+from publishers.paths import (
+    FEED_FORMATS,
+    HEALTH,
+    HEALTH_PATH,
+    day_path,
+    feed_path,
+    paper_path,
+    revisions_path,
+    topic_path,
+)
 from publishers.readable import paragraphs, readable, summary
+from storage.coverage import Verdict
 from storage.model import Revision, Sighting, TaggedPaper
 from storage.settings import Topic
 from storage.text import safe_url
@@ -36,6 +47,7 @@ _PAGE_BYTES_MAX = 400_000  # a longer page of a day or a topic goes without its 
 _JUMP_OPEN = 12  # jump links in sight; the rest is folded
 _REVISIONS_MAX = 30
 _AUTHORS_OPEN = 16
+_CASES_OPEN = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +68,12 @@ def index_page(
     days: Sequence[tuple[date, int]],
     topic_counts: Mapping[str, int],
     trending: Sequence[TaggedPaper],
+    coverage: str = health.NOT_JUDGED_LINE,
 ) -> bytes:
     """Return the front page: what trends, the latest day's `papers` by topic, the topics and the earlier `days`.
 
     `papers` are all of the latest day, which decides how many are shown; `days` and `topic_counts` count the archive.
+    `coverage` is an Overview's `line`.
     """
     return _render(
         "index.html.j2",
@@ -83,6 +97,8 @@ def index_page(
         days_open=_DAYS_OPEN,
         feeds=_feeds(ALL, ""),
         alternates=_alternates(ALL, site.title, ""),
+        coverage=coverage,
+        health_href=HEALTH_PATH,
     )
 
 
@@ -156,10 +172,26 @@ def paper_page(
         landing=landing_url(known),
         license=_license(known.license_url),
         events=life(known, revisions, sightings),
-        sightings=sightings,
+        # Whoever was only asked for a count did not see the paper, and is none of its sources.
+        sightings=[s for s in sightings if s.source in known.sources or s.announcements],
         bibtex=bibtex(known),
         meta_tags=meta_tags(known),
         schema=schema_org(known, page_url=f"{site.base_url}{path}", abstract="\n\n".join(abstract)),
+    )
+
+
+def health_page(site: PageSite, verdicts: Sequence[Verdict]) -> bytes:
+    """Return the page of coverage: how the last days of each source went, what is missing, what was made up for."""
+    return _render(
+        "health.html.j2",
+        site,
+        path=HEALTH_PATH,
+        seen=health.overview(verdicts),
+        words=health.WORDS,
+        cases_open=_CASES_OPEN,
+        feeds=_feeds(HEALTH, ""),
+        feed_url=f"{site.base_url}{feed_path(HEALTH, 'atom')}",
+        alternates=_alternates(HEALTH, f"{site.title}: coverage", ""),
     )
 
 
@@ -188,6 +220,7 @@ def _environment() -> Environment:
     environment.filters["long_day"] = show.long_day
     environment.filters["short_day"] = show.short_day
     environment.filters["plain_day"] = show.plain_day
+    environment.filters["moment"] = health.moment
     environment.globals.update(counted=show.counted, jump_open=_JUMP_OPEN)
     return environment
 

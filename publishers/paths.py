@@ -7,6 +7,8 @@ import re
 from datetime import date
 
 FEED_FORMATS = {"atom": "application/atom+xml", "rss": "application/rss+xml", "json": "application/feed+json"}
+HEALTH = "health"  # the name of the feeds of what is missing; no topic has it
+HEALTH_PATH = f"{HEALTH}.html"
 _ARXIV = re.compile(r"arxiv:(?:[a-z-]+/)?[0-9.]+")
 
 
@@ -43,8 +45,23 @@ def revisions_path(slug: str) -> str:
     return f"feeds/{slug}/revisions.atom"
 
 
+def coverage_anchor(source: str, day: date) -> str:
+    """Return the id of a batch within health.html, such as `2026-06-02_arxiv-rss:cs.CL`, its own in any case."""
+    return f"{day.isoformat()}_{_escaped(source, '_', r'[^A-Za-z0-9.:~-]')}"
+
+
+def coverage_id(authority: str, source: str, day: date) -> str:
+    """Return the id of a batch in the feed of coverage, for ever (RFC 4151)."""
+    return f"tag:{authority},2026:coverage/{_escaped(source, '%', r'[^A-Za-z0-9._~:+-]')}/{day.isoformat()}"
+
+
 def tag_id(authority: str, paper_id: str, suffix: str = "") -> str:
     """Return the id of a paper in every feed, for ever (RFC 4151). `suffix` names a revision of it."""
     namespace, _, value = paper_id.partition(":")
     safe = re.sub(r"[^A-Za-z0-9._~/()-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), value)
     return f"tag:{authority},2026:paper/{namespace}/{safe}{f'/{suffix}' if suffix else ''}"
+
+
+def _escaped(text: str, sign: str, unsafe: str) -> str:
+    """Return `text` with each character that `unsafe` matches as `sign` and two hexadecimal digits a byte."""
+    return re.sub(unsafe, lambda m: "".join(f"{sign}{b:02X}" for b in m[0].encode("utf-8", "surrogatepass")), text)

@@ -30,6 +30,11 @@ def readable(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text_of_tex(bare).split()))
 
 
+def plain(text: str) -> str:
+    """Return `text` on one line without control or invisible characters; TeX stays as it is, for names and errors."""
+    return " ".join(_INVISIBLE.sub("", accept(text)).split())
+
+
 @functools.lru_cache(maxsize=8_192)
 def paragraphs(text: str) -> tuple[str, ...]:
     """Return the paragraphs of `text`, each readable; a blank line parts two, a single line end is a space."""

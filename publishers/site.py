@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from publishers import feeds, pages, paths
+from publishers import feeds, health, pages, paths
 from storage.catalog import Catalog
+from storage.coverage import Verdict
 from storage.errors import ArchiveError
 from storage.index import Index
 from storage.ledger import Ledger
@@ -26,6 +27,7 @@ _REVISIONS_MAX = 200
 _TRENDING_MAX = 6
 _PAPERS_AT_ONCE = 200  # lives are read from the archive in such portions
 _COMPRESSED = (".html", ".atom", ".rss", ".json", ".opml", ".css", ".svg")
+_COVERAGE = (paths.HEALTH_PATH, *(paths.feed_path(paths.HEALTH, extension) for extension in paths.FEED_FORMATS))
 
 Progress = Callable[[int, int], None]
 
@@ -60,16 +62,23 @@ def publish_site(
     # A folder that somebody emptied is made again whole.
     everything = index.get_meta("published_key") != key or not (settings.home / "site" / "index.html").exists()
     after = 0 if everything else int(index.get_meta("published_seq", "0"))
-    latest = catalog.latest_seq()
+    latest, verdicts = catalog.latest_seq(), catalog.coverage()
+    judged = health.coverage_hash(verdicts)
+    moved = everything or index.get_meta("published_coverage") != judged
     writer = _Writer(settings.home / "site")
-    job = _Job(catalog, settings, topics, _authority(ledger, settings), writer)
+    job = _Job(catalog, settings, topics, _authority(ledger, settings), writer, verdicts)
     report = _Made(topics=(), papers=0)
     if everything or latest > after:
         report = job.publish(index, after=after, everything=everything, progress=progress)
+    if moved or latest > after:
+        job.front_page()
+    if moved or not all((writer.folder / name).exists() for name in _COVERAGE):
+        job.coverage()
     writer.settle()
     with index.transaction():
         index.set_meta("published_key", key)
         index.set_meta("published_seq", str(latest))
+        index.set_meta("published_coverage", judged)
     return PublishReport(
         files_written=writer.written,
         files_unchanged=writer.unchanged,
@@ -90,10 +99,16 @@ class _Job:
     """One publish: the snapshot it reads and the writer it feeds."""
 
     def __init__(
-        self, catalog: Catalog, settings: Settings, topics: Sequence[Topic], authority: str, writer: _Writer
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        topics: Sequence[Topic],
+        authority: str,
+        writer: _Writer,
+        verdicts: Sequence[Verdict],
     ) -> None:
         site = settings.site
-        self._catalog, self._topics, self._writer = catalog, tuple(topics), writer
+        self._catalog, self._topics, self._writer, self._verdicts = catalog, tuple(topics), writer, verdicts
         self._pages = pages.PageSite(
             title=site.title, base_url=site.base_url, description=site.description, topics=self._topics
         )
@@ -120,7 +135,7 @@ class _Job:
             if progress:
                 progress(done, total)
         self._day_pages(days)
-        self._front()
+        self._whole_site()
         self._forget_topics()
         if progress:
             progress(total, total)
@@ -152,13 +167,16 @@ class _Job:
         self._writer.write(paths.topic_path(topic.slug), page)
 
     def _feed_files(self, topic: Topic, papers: Sequence[TaggedPaper], revisions: Sequence[Revision]) -> None:
-        feed = feeds.topic_feed(self._feeds, topic, papers)
         life = feeds.revisions_feed(self._feeds, topic, revisions)
-        self._writer.write(paths.feed_path(topic.slug, "atom"), feeds.atom(feed))
-        self._writer.write(paths.feed_path(topic.slug, "rss"), feeds.rss(feed))
-        self._writer.write(paths.feed_path(topic.slug, "json"), feeds.json_feed(feed))
+        self._feed(topic.slug, feeds.topic_feed(self._feeds, topic, papers))
         self._writer.write(paths.revisions_path(topic.slug), feeds.atom(life))
-        self.left_out += [f"{topic.slug}: {entry}" for entry in (*feed.left_out, *life.left_out)]
+        self.left_out += [f"{topic.slug}: {entry}" for entry in life.left_out]
+
+    def _feed(self, name: str, feed: feeds.Feed) -> None:
+        self._writer.write(paths.feed_path(name, "atom"), feeds.atom(feed))
+        self._writer.write(paths.feed_path(name, "rss"), feeds.rss(feed))
+        self._writer.write(paths.feed_path(name, "json"), feeds.json_feed(feed))
+        self.left_out += [f"{name}: {entry}" for entry in feed.left_out]
 
     def _day_pages(self, touched: set[date]) -> None:
         days = [day for day, _ in self._catalog.days()]
@@ -171,7 +189,13 @@ class _Job:
                 page = pages.day_page(self._pages, day, papers, previous=earlier, next_day=later)
                 self._writer.write(paths.day_path(day), page)
 
-    def _front(self) -> None:
+    def coverage(self) -> None:
+        """Write the page and the feeds of coverage."""
+        self._writer.write(paths.HEALTH_PATH, pages.health_page(self._pages, self._verdicts))
+        self._feed(paths.HEALTH, health.health_feed(self._feeds, self._verdicts))
+
+    def front_page(self) -> None:
+        """Write the front page, which says in a line how coverage is."""
         days = self._catalog.days()
         latest = days[0][0] if days else None
         page = pages.index_page(
@@ -181,8 +205,12 @@ class _Job:
             days=days,
             topic_counts=self._catalog.topic_counts(),
             trending=self._catalog.trending(_TRENDING_MAX),
+            coverage=health.overview(self._verdicts).line,
         )
         self._writer.write("index.html", page)
+
+    def _whole_site(self) -> None:
+        """Write what belongs to no paper, topic or day."""
         self._writer.write("404.html", pages.not_found_page(self._pages))
         self._writer.write("feeds.opml", feeds.opml(self._feeds, self._topics))
         for name, content in pages.static_files().items():

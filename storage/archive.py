@@ -15,12 +15,12 @@ from typing import Any
 
 import duckdb
 
-from storage import identity, merging, replay
+from storage import columns, identity, merging, replay
 from storage.bases import rows_of_papers
 from storage.errors import ArchiveError, EntryError
 from storage.index import FileRow, Index, SegmentRow
 from storage.known import Known, Match
-from storage.model import Announcement, Candidate, Commit, Entry, Intent, Paper
+from storage.model import Announcement, Candidate, Commit, Entry, Intent, Paper, Told
 from storage.rows import PAPER_TYPES, paper_of
 from storage.segments import NO_SEGMENT, SegmentMeta, segment_path, write_segment
 from storage.settings import Limits
@@ -45,7 +45,13 @@ class Held:
 class Archive:
     """The log and its index under `home`/archive. One writer at a time; readers are never in the way."""
 
-    def __init__(self, home: Path, *, limits: Limits | None = None, index_path: Path | None = None) -> None:
+    def __init__(
+        self, home: Path, *, limits: Limits | None = None, index_path: Path | None = None, bring_up: bool = True
+    ) -> None:
+        """Open it, brought up to its files and to this program's schema and columns. Raises ArchiveError.
+
+        Without `bring_up` files may lack columns that came later: for whoever holds the lock of compaction.
+        """
         self.home, self.limits = home, limits or Limits()
         self.folder = home / "archive"
         self.log, self.base = self.folder / "log", self.folder / "base"
@@ -57,6 +63,8 @@ class Archive:
         self.index = Index(index_path or self.folder / "index.sqlite")
         self._scratch: duckdb.DuckDBPyConnection | None = None
         self.recover()
+        if bring_up:
+            columns.bring_up(self)
 
     def __enter__(self) -> Archive:
         return self
@@ -123,6 +131,12 @@ class Archive:
             intents = [Intent(paper=p, sightings=(), changes=("split",), reason=reason) for p in (kept, apart)]
             return self._by_hand(intents, held, f"split {other}", now)
 
+    def append_nothing(self, what: str, *, now: datetime) -> Commit:
+        """Make a commit without a row. Raises ArchiveError, ArchiveFull."""
+        with self.index.transaction():
+            replay.unseen(self)
+            return self._by_hand([], {}, what, now)
+
     def papers(self, paper_ids: Iterable[str]) -> dict[str, Paper]:
         """The known papers among `paper_ids`, as they stand now. Raises ArchiveCorrupt."""
         wanted = set(paper_ids)
@@ -155,7 +169,8 @@ class Archive:
     def scratch(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB in memory to work things out in: opening one costs more than what most commits ask of it."""
         if self._scratch is None:
-            self._scratch = duckdb.connect(config=CONFIG)
+            # With one thread: what is worked out is small, and handing it about costs as much CPU again.
+            self._scratch = duckdb.connect(config=CONFIG | {"threads": "1"})
             # A file is written whole at its commit: DuckDB ends the process where it cannot write its own log.
             self._scratch.execute("SET wal_autocheckpoint = '0b'")
         return self._scratch
@@ -318,5 +333,15 @@ def _commit(batch_id: str, entries: int, rejected: int, intents: Sequence[Intent
     for announcement in (a for i in intents for s in i.sightings for a in s.announcements):
         counts[announcement] = counts.get(announcement, 0) + 1
     return Commit(
-        seq=None, batch_id=batch_id, entries=entries, rejected=rejected, papers=len(intents), announcements=counts
+        seq=None,
+        batch_id=batch_id,
+        entries=entries,
+        rejected=rejected,
+        papers=len(intents),
+        announcements=counts,
+        told=tuple(
+            Told(i.paper.announced_on, i.paper.categories)
+            for i in intents
+            if any(Announcement.NEW in s.announcements for s in i.sightings)
+        ),
     )

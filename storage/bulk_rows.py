@@ -12,16 +12,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import ArchiveError
 from storage.identity import ARXIV_ARCHIVES, parse_arxiv_id, parse_doi
 from storage.model import Entry
-from storage.rows import SCHEMA, SIGHTING, WORDS
+from storage.rows import SCHEMA, SIGHTING, SUBMISSION, VERSIONS, WORDS, submission_of
 from storage.settings import Limits
 from storage.survey import KEY_SQL
-from storage.text import AUTHORS_MAX, URL_CHARACTERS_MAX, fold
+from storage.text import AUTHORS_MAX, SUBMITTED_FROM, SUBMITTED_UNTIL, URL_CHARACTERS_MAX, VERSIONS_MAX, fold
 from storage.titles import title_keys
 
 _TIME = pa.timestamp("us")
@@ -29,14 +30,17 @@ _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(("entry_id", "title", "abstract", "url", "pdf_url", "code_url", "project_url"), pa.string()),
     **dict.fromkeys(("arxiv_id", "doi", "openreview_id", "pmid", "journal_ref", "license_url"), pa.string()),
     **dict.fromkeys(("authors", "categories"), WORDS),
-    **dict.fromkeys(("version", "upvotes", "comment_count", "stars"), pa.int32()),
+    **dict.fromkeys(("version", "upvotes", "comment_count", "stars", "citations"), pa.int32()),
     "announced_on": pa.date32(),
     "published_at": _TIME,
+    "withdrawn": pa.bool_(),
+    "versions": VERSIONS,
 }
 _RANGES = {
     _TIME: (pa.scalar(datetime(1, 1, 2, tzinfo=UTC), _TIME), pa.scalar(datetime(9999, 12, 31, tzinfo=UTC), _TIME)),
     pa.date32(): (pa.scalar(date(1, 1, 1), pa.date32()), pa.scalar(date(9999, 12, 31), pa.date32())),
 }
+_SUBMITTED_FROM, _SUBMITTED_UNTIL = (int(at.timestamp()) * 1_000_000 for at in (SUBMITTED_FROM, SUBMITTED_UNTIL))
 COLUMNS = tuple(_TYPES)
 """What a table of entries may have; the rest of an entry's fields have no meaning in bulk. See docs/operate.md."""
 
@@ -58,14 +62,14 @@ _ARXIV_DOI = "10.48550/arxiv."
 _FOLDING_DOI = r"^10\.(?:48550|1101|64898)/"
 
 FACTS_OF = ["content_hash", "categories", "doi", "journal_ref", "license_url", "url", "pdf_url", "code_url"]
-FACTS_OF += ["project_url", "published_at", "upvotes", "comment_count", "stars"]
+FACTS_OF += ["project_url", "published_at", "upvotes", "comment_count", "stars", "citations", "versions"]
 FACTS_HASH = f"(hash({', '.join(FACTS_OF)}) >> 1)::BIGINT"
 """What a row says, but for its text; equal only within one process."""
 
 _FACTS = f"""
 SELECT paper_id, CASE WHEN title_alias IS NULL THEN ids ELSE list_append(ids, title_alias) END AS aliases,
   content_hash, coalesce(published_at, $now::TIMESTAMP) AS new_at,
-  tidy AND paper_id IS NOT NULL AND len(list_distinct(categories)) = len(categories) AS plain,
+  coalesce(tidy AND paper_id IS NOT NULL AND len(list_distinct(categories)) = len(categories), false) AS plain,
   arxiv_id IS NOT NULL AS arxiv, ks[1] AS k, ks,
   {KEY_SQL.format("title_alias")} AS title_k, {FACTS_HASH} AS h
 FROM (SELECT *, ids[1] AS paper_id, [{KEY_SQL.format("a")} for a in ids] AS ks FROM (
@@ -135,7 +139,7 @@ def entries_of(table: pa.Table, *, source: str, text_rank: int) -> list[Entry]:
     known = {f.name for f in fields(Entry)}
     return [
         Entry(source=source, text_rank=text_rank, **{k: _entry_value(v) for k, v in row.items() if k in known})
-        for row in table.to_pylist()
+        for row in (row | {"versions": row["versions"] or []} for row in table.to_pylist())
     ]
 
 
@@ -153,20 +157,48 @@ def _typed(table: pa.Table) -> pa.Table:
 
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
     if name not in table.column_names:
-        return pa.array([[]] * table.num_rows, kind) if kind == WORDS else pa.nulls(table.num_rows, kind)
+        default = {WORDS: [], pa.bool_(): False}.get(kind)
+        return pa.repeat(pa.scalar(default, kind), table.num_rows)
     column = _whole(table[name])
     if kind == _TIME and pa.types.is_timestamp(column.type) and column.type.tz:
         column = column.cast(pa.timestamp("us", "UTC"))
     column = column.cast(kind)
-    if kind in _RANGES:  # no year that Python, and so whoever reads the row, has a date for
-        least, most = _RANGES[kind]
-        inside = pc.and_(pc.greater_equal(column, least), pc.less_equal(column, most))
-        return pc.if_else(pc.fill_null(inside, False), column, pa.scalar(None, kind))
+    if kind in _RANGES:
+        return _in_range(column, kind)
     if kind == WORDS and (column.null_count or column.flatten().null_count):  # no list is an empty one
         return pa.array([[v for v in row or () if v is not None] for row in column.to_pylist()], WORDS)
+    if kind == VERSIONS:
+        return _histories(column)
     if name in ("title", "abstract", "entry_id"):
         return pc.fill_null(column, "")
-    return column
+    return pc.fill_null(column, False) if name == "withdrawn" else column
+
+
+def _histories(column: pa.Array) -> pa.Array:
+    """Lists of versions that each have a number and a day; null where there is none."""
+    if column.null_count == len(column):
+        return column
+    number, at, size = _parts(column)
+    at = _in_range(at, _TIME)
+    good = pc.and_(number.is_valid(), at.is_valid())
+    rows = pc.list_parent_indices(column).filter(good).to_numpy()
+    lengths = np.bincount(rows, minlength=len(column))
+    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
+    structs = pa.StructArray.from_arrays([part.filter(good) for part in (number, at, size)], fields=list(SUBMISSION))
+    return pa.ListArray.from_arrays(offsets, structs, mask=pa.array(lengths == 0))
+
+
+def _parts(column: pa.Array) -> list[pa.Array]:
+    """The number, day and size of every version in lists of them."""
+    values = column.flatten()
+    return [pc.struct_field(values, field.name) for field in SUBMISSION]
+
+
+def _in_range(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Null where it is in no year that Python, and so whoever reads the row, has a date for."""
+    least, most = _RANGES[kind]
+    inside = pc.and_(pc.greater_equal(column, least), pc.less_equal(column, most))
+    return pc.if_else(pc.fill_null(inside, False), column, pa.scalar(None, kind))
 
 
 def _with_ids(entries: pa.Table) -> tuple[pa.Table, pa.Table, pa.Array]:
@@ -217,7 +249,7 @@ def _arxiv_of(text: str) -> str | None:
 def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
     """Which rows text.clean and decide would leave as they are."""
     title, abstract = _whole(entries["title"]), _whole(entries["abstract"])
-    good = pc.invert(pc.match_substring_regex(title, _ODD_LINE))
+    good = pc.invert(pc.or_(pc.match_substring_regex(title, _ODD_LINE), _whole(entries["withdrawn"])))
     good = pc.and_(good, pc.invert(pc.match_substring_regex(abstract, _ODD_TEXT)))
     good = pc.and_(good, pc.less_equal(pc.binary_length(title), limits.title_bytes_max))
     good = pc.and_(good, pc.less_equal(pc.binary_length(abstract), limits.abstract_bytes_max))
@@ -236,7 +268,8 @@ def _tidy(entries: pa.Table, limits: Limits) -> pa.Array:
         good = pc.and_(good, pc.is_null(_whole(entries[name])))  # rare in bulk, and not worth a second parser
     for name in ("authors", "categories"):
         good = _without_odd(good, _whole(entries[name]))
-    return good
+    good = pc.and_(good, pc.fill_null(pc.greater_equal(_whole(entries["citations"]), 0), True))
+    return _without_odd_versions(good, _whole(entries["versions"]))
 
 
 def _without_odd(good: pa.Array, lists: pa.Array) -> pa.Array:
@@ -247,6 +280,18 @@ def _without_odd(good: pa.Array, lists: pa.Array) -> pa.Array:
         return good
     odd = pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=rows.cast(pa.int64()))
     return pc.and_(good, pc.invert(odd))
+
+
+def _without_odd_versions(good: pa.Array, lists: pa.Array) -> pa.Array:
+    """`good`, but false where text.clean would change the versions."""
+    if lists.null_count == len(lists):
+        return good
+    number, at, size = (part.cast(pa.int64()).fill_null(0).to_numpy() for part in _parts(lists))
+    rows = pc.list_parent_indices(lists).to_numpy()
+    odd = (number < 1) | (number > VERSIONS_MAX) | (size < 0)
+    odd |= (at < _SUBMITTED_FROM) | (at >= _SUBMITTED_UNTIL)
+    odd[1:] |= (rows[1:] == rows[:-1]) & (number[1:] <= number[:-1])
+    return pc.and_(good, pa.array(np.bincount(rows[odd], minlength=len(lists)) == 0))
 
 
 def _sightings(entries: pa.Table, source: str, now: datetime) -> pa.Array:
@@ -283,4 +328,6 @@ def _naive(moment: datetime) -> datetime:
 def _entry_value(value: object) -> Any:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(submission_of(v) if isinstance(v, dict) else v for v in value)
+    return value

@@ -21,6 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.archive import Archive
+from storage.coverage import CoverageLog, Verdict, verdict_of
 from storage.durable import fsync, sweep
 from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 from storage.model import TOLD, Announcement, Paper, Revision, Sighting, Tag, TaggedPaper
@@ -30,11 +31,16 @@ from storage.settings import Settings, Topic
 from storage.survey import CONFIG
 from storage.tables import rows_named, rows_with
 from storage.tagging import tag_new_papers
-from storage.views import HOME_VARIABLE, Shape, literal, write_views
+from storage.views import HOME_VARIABLE, VIEWS_SQL, Shape, literal, write_views
 
 _PAPERS_KEPT = 20_000  # in memory while a snapshot is open: topics share most of their papers
 _TEMPORARIES = ".papers-*.duckdb*"  # and DuckDB's own files beside them
 _FULL_BYTES = 1_000_000  # less room than this, and what failed to be written failed for that
+_COVERAGE = """
+SELECT source, day::VARCHAR, state, missing, came, low, high, late, why, was,
+  strftime(missed_at, '%xT%X.%f+00:00'), strftime(healed_at, '%xT%X.%f+00:00')
+FROM _coverage WHERE day > (SELECT max(day) FROM _coverage) - 30 ORDER BY source, day
+"""
 # What lists are made from: narrow, so that a list is found without reading text. Made when it is first asked for.
 _HEADS = """
 CREATE TEMP TABLE _heads AS
@@ -62,7 +68,8 @@ def refresh_catalog(archive: Archive, settings: Settings, topics: Sequence[Topic
     index, home = archive.index, archive.home
     with index.transaction():
         files = [f.name for f in index.files("log", "papers", "history")]
-        parts = [*files, *map(repr, topics), *map(repr, settings.source), str(home.resolve())]
+        parts = [*files, *map(repr, topics), *map(repr, settings.source), str(home.resolve()), VIEWS_SQL]
+        parts.append(str(CoverageLog(index).version()))
         key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
         if index.get_meta("catalog") == key and catalog_path(home).exists():
             return False
@@ -106,8 +113,8 @@ class Catalog:
     def papers(self, paper_ids: Sequence[str]) -> list[TaggedPaper]:
         """The papers with these ids, in this order; unknown ids are left out."""
         found = self._heads(
-            "SELECT paper_id, seq FROM _current WHERE merged_into IS NULL AND paper_id IN (SELECT unnest(?))",
-            [list(paper_ids)],
+            f"SELECT paper_id, seq FROM _current WHERE merged_into IS NULL AND paper_id IN {_THESE}",
+            [_joined(paper_ids)],
         )
         known = {t.paper.paper_id: t for t in found}
         return [known[p] for p in paper_ids if p in known]
@@ -154,7 +161,7 @@ class Catalog:
 
     def life(self, paper_ids: Sequence[str]) -> dict[str, tuple[list[Revision], list[Sighting]]]:
         """Revisions and sightings of many papers at once, each oldest first."""
-        keys = self._keys("SELECT paper_id, seq FROM _live WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)])
+        keys = self._keys(f"SELECT paper_id, seq FROM _live WHERE paper_id IN {_THESE}", [_joined(paper_ids)])
         rows = sorted((*self._wide(keys).values(), *self._past(set(paper_ids))), key=lambda row: int(row["seq"]))
         lives: dict[str, tuple[list[Revision], list[Sighting]]] = {}
         for row in rows:
@@ -189,6 +196,10 @@ class Catalog:
         """How many papers each topic holds."""
         rows = self.rows("SELECT topic, count(*) AS n FROM paper_topics GROUP BY topic ORDER BY topic")
         return {row["topic"]: row["n"] for row in rows}
+
+    def coverage(self) -> list[Verdict]:
+        """What the days of the last month are, up to the newest that was judged, by source and day."""
+        return [verdict_of(row) for row in self.connection.execute(_COVERAGE).fetchall()]
 
     def changed_since(self, seq: int) -> list[str]:
         """The papers with a row in a segment after `seq`, sorted."""
@@ -278,12 +289,15 @@ class Catalog:
         order = {slug: i for i, slug in enumerate(self._titles)}
         if not paper_ids:
             return {}
-        for row in self.rows("SELECT * FROM paper_topics WHERE paper_id IN (SELECT unnest(?))", [list(paper_ids)]):
+        for row in self.rows(f"SELECT * FROM paper_topics WHERE paper_id IN {_THESE}", [_joined(paper_ids)]):
             tag = Tag(slug=row["topic"], title=self._titles[row["topic"]], reason=row["reason"])
             tags.setdefault(row["paper_id"], []).append(tag)
         return {p: tuple(sorted(found, key=lambda t: order[t.slug])) for p, found in tags.items()}
 
 
+# Ids bound as one text: of a list DuckDB takes each value for itself, and looks for pandas at each. No id holds the
+# separator, for it counts as whitespace (storage/text.py).
+_THESE = "(SELECT unnest(string_split(?, chr(31))))"
 _WHERE_NEW = "WHERE announced_at IS NOT NULL"
 
 
@@ -329,6 +343,10 @@ def _revision(row: Mapping[str, Any]) -> Revision:
 
 def _in_topic(slug: str | None) -> str:
     return "" if slug is None else "AND paper_id IN (SELECT paper_id FROM paper_topics WHERE topic = ?)"
+
+
+def _joined(paper_ids: Sequence[str]) -> str:
+    return "\x1f".join(paper_ids)
 
 
 def _slug(slug: str | None) -> list[object]:

@@ -13,12 +13,12 @@ CREATE VIEW papers AS
 SELECT paper_id, seq, title, abstract, authors, categories, categories[1] AS primary_category, sources, version, revision,
        url, pdf_url, code_url, project_url, doi, journal_ref, license_url, withdrawn, new_at,
        announced_on, published_at, first_seen_at, announced_at, revised_at, trending_on,
-       upvotes, comment_count, stars, aliases, content_hash, hash_changes, text_rank
+       upvotes, comment_count, stars, citations, versions, aliases, content_hash, hash_changes, text_rank
 FROM _current WHERE merged_into IS NULL;
 
 CREATE VIEW sightings AS
 SELECT paper_id, seq, s.source, s.entry_id, s.seen_at, s.announced_on, s.announcements, s.version, s.categories,
-       s.upvotes, s.comment_count, s.stars
+       s.upvotes, s.comment_count, s.stars, s.citations
 FROM (SELECT paper_id, seq, unnest(sightings) AS s FROM _rows);
 
 CREATE VIEW revisions AS
@@ -74,8 +74,13 @@ SELECT paper_id, unnest(generate_series(1, len(authors))) AS position, unnest(au
 FROM papers;
 
 CREATE VIEW votes AS
-SELECT paper_id, seen_at, source, upvotes, comment_count, stars
-FROM sightings WHERE upvotes IS NOT NULL OR comment_count IS NOT NULL OR stars IS NOT NULL;
+SELECT paper_id, seen_at, source, upvotes, comment_count, stars, citations
+FROM sightings
+WHERE upvotes IS NOT NULL OR comment_count IS NOT NULL OR stars IS NOT NULL OR citations IS NOT NULL;
+
+CREATE VIEW versions AS
+SELECT paper_id, v.version AS version, v.submitted_at AS submitted_at, v.size_bytes AS size_bytes
+FROM (SELECT paper_id, unnest(versions) AS v FROM papers);
 
 CREATE VIEW aliases AS
 SELECT unnest(aliases) AS alias, paper_id FROM papers;
@@ -97,3 +102,6 @@ FROM _sources c FULL JOIN (
          min(seen_at) AS first_seen_at, max(seen_at) AS last_seen_at
   FROM sightings GROUP BY source
 ) s ON c.source = s.source;
+
+CREATE VIEW coverage AS
+SELECT source, day, state, missing, came, low, high, late, why, was, missed_at, healed_at FROM _coverage;

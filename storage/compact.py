@@ -6,7 +6,7 @@ any point it left either nothing or a whole base; what it left unfinished the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -54,7 +54,15 @@ def compact(
     ArchiveCorrupt where a segment is damaged: nothing is made of bytes that are not those that were committed.
     """
     lock = exclusive(archive.folder / "compact.lock", what="another compaction is running", wait=False)
-    with archive.index.told(), lock:
+    with lock:
+        return compact_held(archive, now=now, full=full, progress=progress)
+
+
+def compact_held(
+    archive: Archive, *, now: datetime, full: bool = False, progress: Progress | None = None
+) -> Compaction | None:
+    """As `compact`, for whoever holds its lock."""
+    with archive.index.told():
         remove_unfinished(archive)
         files, seen_seq = archive.index.files("log", "papers"), archive.index.latest_seq()
         chosen = _chosen(files, full=full)
@@ -123,9 +131,7 @@ def _write_base(
     stale = {(p, s): until for p, s, until in archive.index.stale_rows(until_seq=seen_seq) if lo <= s <= hi}
     covered = tuple(_covered(archive, chosen))
     history = [f for f in archive.index.files("history") if lo <= f.lo and f.hi <= hi]
-    for file in (*chosen, *history):
-        if sha256_of(archive.path(file)) != file.sha256:
-            raise ArchiveCorrupt(f"{file.name} no longer has the bytes that were committed; `paperwire verify`")
+    refuse_damaged(archive, (*chosen, *history))
     files = write_base(
         archive,
         lo,
@@ -140,6 +146,13 @@ def _write_base(
     )
     write_manifest(archive.folder, manifest)
     return manifest
+
+
+def refuse_damaged(archive: Archive, files: Iterable[FileRow]) -> None:
+    """Raise ArchiveCorrupt where a file is not what was committed."""
+    for file in files:
+        if sha256_of(archive.path(file)) != file.sha256:
+            raise ArchiveCorrupt(f"{file.name} no longer has the bytes that were committed; `paperwire verify`")
 
 
 def write_base(

@@ -39,7 +39,8 @@ _MEMORY = "1GB"  # what does not fit goes to disk, beside the target
 _ROW_GROUP_ROWS = 100_000
 _LOOK_SECONDS = 0.2
 _PARTITIONED = {"papers": "new_at", "revisions": "told_at", "sightings": "seen_at"}  # by the year of which moment
-_DERIVED = frozenset(["authors", "votes", "aliases", "sources", "changes"])  # in Parquet: the three above hold them
+# In Parquet the three above hold what these say.
+_DERIVED = frozenset(["authors", "votes", "versions", "aliases", "sources", "changes"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,14 @@
-"""What happened between us and each source: every fetch, how the source stands, what it refused or never brought."""
+"""What happened between us and each source: every fetch, how the source stands, what it refused."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from storage.coverage import batch_of, verdict_of
 from storage.index import Index
 from storage.index_errors import reading
 
@@ -52,15 +53,6 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """A batch that was announced on `day` and never read."""
-
-    source: str
-    day: date
-    noticed_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
     """An entry that was refused."""
 
@@ -99,10 +91,10 @@ class FetchLog:
         return tuple(_state(row) for row in rows)
 
     @reading
-    def gaps(self, *, since: datetime) -> tuple[Gap, ...]:
-        """Gaps noticed at or after `since`, oldest day first."""
-        rows = self._execute("SELECT * FROM gaps WHERE noticed_at >= ? ORDER BY day, source", (since.isoformat(),))
-        return tuple(_gap(row) for row in rows)
+    def fetches(self) -> list[tuple[Any, ...]]:
+        """Every fetch that is kept, as a row of the columns of FetchRow, oldest first; times are aware UTC."""
+        rows = self._execute("SELECT * FROM fetches ORDER BY fetch_id")
+        return [(source, url, datetime.fromisoformat(at), *rest) for _, source, url, at, *rest in rows]
 
     @reading
     def rejects(self, *, since: datetime) -> tuple[Reject, ...]:
@@ -112,22 +104,10 @@ class FetchLog:
         )
         return tuple(_reject(row) for row in rows)
 
-    def record(self, state: SourceState, fetches: tuple[FetchRow, ...], gaps: tuple[date, ...]) -> None:
-        """Keep one read of a source: its fetches, its state and the gaps it showed, in one transaction."""
+    def record(self, state: SourceState, fetches: tuple[FetchRow, ...]) -> None:
+        """Keep one read of a source: its fetches and its state, in one transaction."""
         with self._index.transaction():
-            for f in fetches:
-                self._execute(
-                    "INSERT INTO fetches VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *(f.source, f.url, f.fetched_at.isoformat(), f.status, f.wire_bytes, f.body_sha256),
-                        *(f.etag, f.last_modified, f.listed, f.error),
-                    ),
-                )
-            for day in gaps:
-                self._execute(
-                    "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?)",
-                    (state.source, day.isoformat(), state.checked_at.isoformat()),
-                )
+            self.add(fetches)
             self._execute(
                 "INSERT OR REPLACE INTO source_states VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -137,6 +117,17 @@ class FetchLog:
             )
             old = (state.checked_at - timedelta(days=_FETCHES_KEPT_DAYS)).isoformat()
             self._execute("DELETE FROM fetches WHERE source = ? AND fetched_at < ?", (state.source, old))
+
+    def add(self, fetches: tuple[FetchRow, ...]) -> None:
+        """Keep fetches, within the caller's transaction."""
+        for f in fetches:
+            self._execute(
+                "INSERT INTO fetches VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(f.source, f.url, f.fetched_at.isoformat(), f.status, f.wire_bytes, f.body_sha256),
+                    *(f.etag, f.last_modified, f.listed, f.error),
+                ),
+            )
 
     def forget(self, *, before: datetime) -> int:
         """Drop fetches and refused entries from before a moment; returns how many."""
@@ -148,20 +139,15 @@ class FetchLog:
 
 
 def is_readable(table: str, row: Sequence[Any]) -> bool:
-    """Whether a whole row of fetches, source_states, gaps or rejects is one: a flipped bit can make a time none."""
+    """Whether a whole row of a table that only the index has is one: a flipped bit can make a time none."""
     try:
         if table == "fetches":
             datetime.fromisoformat(row[3])
         else:
-            {"source_states": _state, "gaps": _gap, "rejects": _reject}[table](row)
+            _ROWS[table](row)
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _gap(row: Sequence[str]) -> Gap:
-    source, day, noticed_at = row
-    return Gap(source=source, day=date.fromisoformat(day), noticed_at=datetime.fromisoformat(noticed_at))
 
 
 def _reject(row: Sequence[str]) -> Reject:
@@ -184,3 +170,11 @@ def _state(row: Sequence[Any]) -> SourceState:
 
 def _iso(moment: date | datetime | None) -> str | None:
     return moment.isoformat() if moment else None
+
+
+_ROWS: dict[str, Callable[[Sequence[Any]], object]] = {
+    "source_states": _state,
+    "batches": batch_of,
+    "coverage": verdict_of,
+    "rejects": _reject,
+}

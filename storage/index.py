@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage import sums
+from storage import sums, upgrade
 from storage.errors import ArchiveCorrupt
 from storage.index_errors import BUSY_SECONDS, reading, refuse_newer, translated
 from storage.model import Entry, Event, Paper
@@ -113,7 +113,7 @@ class Index:
         old = self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'heads'").fetchone()
         if version == 0 and old:
             return 1
-        if version == 0:
+        if version == 0 or upgrade.is_older(self.connection):
             self.make_tables()
         return INDEX_VERSION
 
@@ -122,6 +122,7 @@ class Index:
         with nullcontext() if self.connection.in_transaction else self.transaction():
             for statement in _SCHEMA.split(";"):
                 self.connection.execute(statement)
+            upgrade.take_over(self.connection)
             sums.install(self.connection)
             self.connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
         self.version = INDEX_VERSION
@@ -206,11 +207,14 @@ class Index:
         return row is not None
 
     @reading
-    def stale_rows(self, *, until_seq: int | None = None) -> list[tuple[str, int, int]]:
-        """(paper_id, seq, until_seq) of every superseded row of the live files, sorted; those until `until_seq`."""
+    def stale_rows(self, *, until_seq: int | None = None, after: int = 0) -> list[tuple[str, int, int]]:
+        """(paper_id, seq, until_seq) of the superseded rows of live files, sorted.
+
+        Only those superseded until the commit `until_seq`, and made after the commit `after`, where given.
+        """
         return self.connection.execute(
-            "SELECT * FROM stale WHERE until_seq <= coalesce(?, until_seq) ORDER BY paper_id, seq",
-            (until_seq,),
+            "SELECT * FROM stale WHERE until_seq <= coalesce(?, until_seq) AND seq > ? ORDER BY paper_id, seq",
+            (until_seq, after),
         ).fetchall()
 
     @reading

@@ -100,10 +100,38 @@ CREATE TABLE IF NOT EXISTS source_states (  -- how each source stands
   notes TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID, STRICT;
 
-CREATE TABLE IF NOT EXISTS gaps (           -- batches that were announced and never read
+CREATE TABLE IF NOT EXISTS batches (        -- what each source listed for each of its days (storage/coverage.py)
+  source TEXT NOT NULL,
+  day TEXT NOT NULL,                        -- in the source's calendar, of a source without lists the day of the read, UTC
+  asked_at TEXT NOT NULL,
+  read_at TEXT,
+  grew_at TEXT,
+  listed INTEGER NOT NULL,
+  came INTEGER NOT NULL,
+  repeated INTEGER NOT NULL,
+  late INTEGER NOT NULL,
+  elsewhere INTEGER NOT NULL,
+  whole INTEGER NOT NULL,
+  ids TEXT NOT NULL,
+  lost TEXT NOT NULL,
+  error TEXT NOT NULL,
+  shown TEXT,
+  PRIMARY KEY (source, day)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE IF NOT EXISTS coverage (       -- what that says of each day, and since when
   source TEXT NOT NULL,
   day TEXT NOT NULL,
-  noticed_at TEXT NOT NULL,
+  state TEXT NOT NULL,                      -- complete, quiet, partial, stale, late, failed
+  missing INTEGER NOT NULL,
+  came INTEGER NOT NULL,
+  low INTEGER,
+  high INTEGER,
+  late INTEGER NOT NULL,
+  why TEXT NOT NULL,
+  was TEXT,
+  missed_at TEXT,
+  healed_at TEXT,
   PRIMARY KEY (source, day)
 ) WITHOUT ROWID, STRICT;
 

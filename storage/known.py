@@ -69,14 +69,16 @@ class Known:
 
     def _alike(self, entry: Entry, strong: tuple[str, ...], weak: tuple[str, ...]) -> str | None:
         """The one known paper that looks like the same work; None where there is none, or more than one."""
-        like = {p for alias in weak if not alias.startswith("guid:") for p in self._live(alias)}
-        work = work_of(entry)
-        found = [
-            p
-            for p in sorted(like)
-            if not identity.contradiction(strong, self.papers[p].aliases) and same_work(work, work_of(self.papers[p]))
-        ]
-        return found[0] if len(found) == 1 else None
+        names = [alias for alias in weak if not alias.startswith("guid:")]
+        like = {p for alias in names for p in self._carriers.get(alias, ()) if p in self.papers}
+        work, found = work_of(entry), None
+        for paper_id in like:
+            known = self.papers[paper_id]
+            if not identity.contradiction(strong, known.aliases) and same_work(work, work_of(known)):
+                if found is not None:
+                    return None
+                found = paper_id
+        return found
 
     def _new_id(self, entry: Entry, strong: tuple[str, ...], weak: tuple[str, ...]) -> str:
         """The id a new paper gets; a fingerprint that another paper has already is told apart by the entry's own id."""

@@ -14,7 +14,7 @@ from storage.model import Paper
 _TEXT = ("title", "abstract", "authors", "content_hash", "text_rank", "version")
 _FILLED = (
     *("url", "pdf_url", "code_url", "project_url", "doi", "journal_ref", "license_url", "announced_on"),
-    *("upvotes", "comment_count", "stars", "trending_on", "announced_at"),
+    *("upvotes", "comment_count", "stars", "citations", "trending_on", "announced_at"),
 )
 _UNITED = ("categories", "sources")
 
@@ -38,6 +38,7 @@ def merged(kept: Paper, other: Paper) -> tuple[Paper, Paper]:
         withdrawn=kept.withdrawn or other.withdrawn,
         published_at=min(filter(None, (kept.published_at, other.published_at)), default=None),
         revision=kept.revision + (1 if better else 0),
+        versions=max(kept.versions, other.versions, key=len),
         **united,
         **filled,
         **text,
@@ -53,7 +54,7 @@ def parted(now: Paper, before: Paper, other: Paper) -> tuple[Paper, Paper]:
     """
     undone: dict[str, Any] = {
         name: getattr(before, name)
-        for name in _FILLED
+        for name in (*_FILLED, "versions")
         if getattr(now, name) == getattr(other, name) != getattr(before, name)
     }
     if now.text_rank == other.text_rank > before.text_rank:  # all of a text or none: half of each is nobody's

@@ -1,7 +1,7 @@
 """Bring an archive of an older schema up to this one; forward only.
 
 Schema 1 (0.1.0) had one file a commit for ever, and in the index whole ids instead of keys. Its segments become one
-base of this schema: every row, commit, event and hash stays, and what only the index knew (fetches, gaps, rejects).
+base of this schema: every row, commit, event and hash stays, and what only the index knew: fetches, gaps, refusals.
 Killed at any point, the next opening begins again or goes on. Nothing is made of an archive that is not whole.
 """
 
@@ -156,7 +156,7 @@ def _row(old: dict[str, Any], titles: _Titles) -> dict[str, Any]:
         "until_seq": None,
         "new_at": old["announced_at"] or old["published_at"] or old["first_seen_at"],
         "reason": None,
-        "sightings": [{name: s[name] for name in _SIGHTING_FIELDS} for s in old["sightings"]],
+        "sightings": [{name: s.get(name) for name in _SIGHTING_FIELDS} for s in old["sightings"]],
     }
 
 

@@ -26,6 +26,15 @@ TOLD = frozenset([Announcement.REVISED, Announcement.PUBLISHED, Announcement.WIT
 """What moves an entry's `updated` and has a place in the revisions feed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One version of a paper as its server dates it: the number, when it was submitted, its size where given."""
+
+    version: int
+    submitted_at: datetime
+    size_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One paper as one source said it at one time; untrusted until `text.clean` and `identity` have seen it."""
@@ -54,6 +63,8 @@ class Entry:
     upvotes: int | None = None
     comment_count: int | None = None
     stars: int | None = None
+    citations: int | None = None
+    versions: tuple[Submission, ...] = ()  # the paper's history as its server gives it, by version
     withdrawn: bool = False  # the source says so itself, whatever the text says
     trending: bool = False  # the source is a curated list, so being listed is news
     text_rank: int = 1  # whose title and abstract win: 3 the paper's own server, 2 its journal, 1 a feed, 0 a list
@@ -73,6 +84,7 @@ class Sighting:
     upvotes: int | None
     comment_count: int | None
     stars: int | None
+    citations: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +121,8 @@ class Paper:
     hash_changes: int  # content changes that came without a version number
     text_rank: int
     merged_into: str | None = None  # the paper this one was found to be: its entry lives on there
+    citations: int | None = None
+    versions: tuple[Submission, ...] = ()  # its history as its server gives it, by version; some may be missing
 
     @property
     def arxiv_id(self) -> str | None:
@@ -163,6 +177,14 @@ class TaggedPaper:
     tags: tuple[Tag, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a commit says of a paper that it announced as new."""
+
+    announced_on: date | None
+    categories: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """What one append did. `seq` is None where nothing was news and no segment was written."""
@@ -173,6 +195,7 @@ class Commit:
     rejected: int  # entries refused, each kept with its reason
     papers: int  # papers written
     announcements: dict[Announcement, int] = field(default_factory=dict)
+    told: tuple[Told, ...] = ()  # the papers announced as new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from os.path import commonprefix
@@ -115,6 +115,16 @@ class Asked:
     paper: Paper
     topics: frozenset[str]
     now: datetime
+    # Of these fields, the needles that stand in their texts. Whoever knows them spares the search for all others.
+    standing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # of the paper, as they are looked for in; made when asked for
+
+    def text(self, name: str) -> str:
+        """What a field of text says, as needles spell it."""
+        text = self.texts.get(name)
+        if text is None:
+            text = self.texts[name] = _TEXTS[name][1](self.paper)
+        return text
 
 
 def condition(node: Node, now: datetime) -> Condition:
@@ -146,9 +156,9 @@ def found(node: Node, asked: Asked) -> tuple[str, ...] | None:
     paper = asked.paper
     match node:
         case Words():
-            return _found_words(node, paper)
+            return _found_words(node, asked)
         case Listed():
-            text = _TEXTS[node.field][1](paper)
+            text = asked.text(node.field)
             holds = any(needle in text for needle in node.needles)
         case InTopic():
             holds = node.slug in asked.topics
@@ -317,11 +327,14 @@ def _milliseconds(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
 
 
-def _found_words(term: Words, paper: Paper) -> tuple[str, ...] | None:
+def _found_words(term: Words, asked: Asked) -> tuple[str, ...] | None:
     """Return the words as the paper has them, spelled as in the query as far as that goes: LLM, LLMs, quantization."""
-    for field in term.fields:
-        text = _TEXTS[field][1](paper)
+    for name in term.fields:
+        standing = asked.standing.get(name)
         for needle in term.needles:
+            if standing is not None and needle not in standing:
+                continue
+            text = asked.text(name)
             start = text.find(needle)
             if start < 0:
                 continue

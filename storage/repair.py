@@ -26,7 +26,7 @@ from storage.locks import exclusive
 from storage.tables import sha256_of
 from storage.verify import verify
 
-_KEPT = ("fetches", "source_states", "gaps", "rejects")  # what only the index knows
+_KEPT = ("fetches", "source_states", "batches", "coverage", "rejects")  # what only the index knows
 _ACKNOWLEDGED = "SELECT seq, kind, acknowledged_at FROM outbox WHERE acknowledged_at IS NOT NULL"
 _Values = tuple[Any, ...]
 _Lost = tuple[FileRow, SegmentRow, list[tuple[str, dict[str, object]]]]
@@ -48,7 +48,7 @@ def repair(home: Path, *, now: datetime) -> Repair:
     with exclusive(home / "archive" / "compact.lock", what="a compaction is running", wait=False):
         known = _lost_until_now(home)
         done = [*_index(home, now), *_files(home, now)]
-        with Archive(home) as archive:
+        with Archive(home, bring_up=False) as archive:
             remove_unfinished(archive)
             lost = {segment.seq: (file, segment, events) for file, segment, events in (*known, *_lost(archive))}
             archive.rebuild_index()
@@ -64,7 +64,7 @@ def repair(home: Path, *, now: datetime) -> Repair:
 
 def _lost_until_now(home: Path) -> tuple[_Lost, ...]:
     """As `_lost`, of an index that may be made anew; none where what it says of the files is in doubt."""
-    with contextlib.suppress(ArchiveError, sqlite3.Error), Archive(home) as archive:
+    with contextlib.suppress(ArchiveError, sqlite3.Error), Archive(home, bring_up=False) as archive:
         index = archive.index
         if not (index.faults() or {"files", "segments", "outbox"} & {*sums.wrong_tables(index.connection)}):
             return tuple(_lost(archive))
@@ -97,7 +97,7 @@ def _index(home: Path, now: datetime) -> Iterator[str]:
     fresh = path.with_name("index.sqlite.new")
     for ending in ("", "-wal", "-shm"):
         fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
-    with Archive(home, index_path=fresh) as archive, archive.index.transaction():
+    with Archive(home, index_path=fresh, bring_up=False) as archive, archive.index.transaction():
         said = list(_take_over(archive.index, path))
     durable.fsync(fresh)
     for ending in ("-wal", "-shm", ""):
@@ -178,7 +178,7 @@ def _is_time(value: object) -> bool:
 
 def _files(home: Path, now: datetime) -> Iterator[str]:
     """Set damaged bases aside whose segments are still there; and files that belong to nothing."""
-    with Archive(home) as archive:
+    with Archive(home, bring_up=False) as archive:
         for manifest_path in sorted(archive.base.glob("*.json.gz")):
             place = range_of(manifest_path.name)
             if place is None or _whole_base(archive, manifest_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.model import Announcement, Intent, Paper, Sighting
+from storage.model import Announcement, Intent, Paper, Sighting, Submission
 
 _TIME = pa.timestamp("us")  # UTC, written without a zone so that every DuckDB reads it without an extension
 WORDS = pa.list_(pa.string())
@@ -25,8 +25,11 @@ SIGHTING = pa.struct(
         ("upvotes", pa.int32()),
         ("comment_count", pa.int32()),
         ("stars", pa.int32()),
+        ("citations", pa.int32()),
     ]
 )
+SUBMISSION = pa.struct([("version", pa.int32()), ("submitted_at", _TIME), ("size_bytes", pa.int32())])
+VERSIONS = pa.list_(SUBMISSION)
 PAPER_TYPES: dict[str, pa.DataType] = {
     "paper_id": pa.string(),
     "aliases": WORDS,
@@ -58,10 +61,14 @@ PAPER_TYPES: dict[str, pa.DataType] = {
     "hash_changes": pa.int32(),
     "text_rank": pa.int32(),
     "merged_into": pa.string(),
+    "citations": pa.int32(),
+    "versions": VERSIONS,
 }
+LATER = ("citations", "versions")
+"""Columns that came later, also of a sighting: they stand last, so that those before them keep their places."""
 SCHEMA = pa.schema(
     [
-        *PAPER_TYPES.items(),
+        *((name, kind) for name, kind in PAPER_TYPES.items() if name not in LATER),
         ("seq", pa.int64()),  # the commit that made this row
         ("until_seq", pa.int64()),  # the commit that superseded it; known in history files only
         ("new_at", _TIME),  # announced_at, else published_at, else first_seen_at: what files and lists are sorted by
@@ -69,11 +76,14 @@ SCHEMA = pa.schema(
         ("changes", WORDS),
         ("reason", pa.string()),
         ("sightings", pa.list_(SIGHTING)),
+        *((name, PAPER_TYPES[name]) for name in LATER),
     ]
 )
 _TUPLES = frozenset(name for name, kind in PAPER_TYPES.items() if kind == WORDS)
 _TIMES = frozenset(name for name, kind in PAPER_TYPES.items() if kind == _TIME)
 assert list(PAPER_TYPES) == [f.name for f in fields(Paper)]  # noqa: S101 - the file format is the model
+assert [f.name for f in SIGHTING] == [f.name for f in fields(Sighting)]  # noqa: S101
+assert [f.name for f in SUBMISSION] == [f.name for f in fields(Submission)]  # noqa: S101
 
 
 def table_of(intents: Sequence[Intent], seq: int) -> pa.Table:
@@ -87,7 +97,13 @@ def paper_of(row: dict[str, Any]) -> Paper:
     values: dict[str, Any] = {name: row.get(name) for name in PAPER_TYPES}
     values |= {name: tuple(values[name] or ()) for name in _TUPLES}
     values |= {name: _aware(values[name]) for name in _TIMES}
+    values["versions"] = tuple(map(submission_of, values["versions"] or ()))
     return Paper(**values)
+
+
+def submission_of(row: dict[str, Any]) -> Submission:
+    """Build a Submission from a struct of the log."""
+    return Submission(row["version"], _aware(row["submitted_at"]), row["size_bytes"])  # type: ignore[arg-type]
 
 
 def sighting_of(row: dict[str, Any]) -> Sighting:
@@ -117,6 +133,7 @@ def _row(intent: Intent, seq: int) -> dict[str, Any]:
     sightings = [{f.name: _plain(getattr(s, f.name)) for f in fields(Sighting)} for s in intent.sightings]
     found = dict.fromkeys(str(a) for s in intent.sightings for a in s.announcements)
     return paper | {
+        "versions": [_submitted(s) for s in intent.paper.versions] or None,
         "seq": seq,
         "until_seq": None,
         "new_at": paper["announced_at"] or paper["published_at"] or paper["first_seen_at"],
@@ -125,6 +142,10 @@ def _row(intent: Intent, seq: int) -> dict[str, Any]:
         "reason": intent.reason,
         "sightings": sightings,
     }
+
+
+def _submitted(submission: Submission) -> dict[str, Any]:
+    return {f.name: _plain(getattr(submission, f.name)) for f in fields(Submission)}
 
 
 def _plain(value: object) -> object:

@@ -82,7 +82,8 @@ def _said(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
         place = places.get(near)
         if place is None:
             place = places[near] = _bits(near, 63 - _NEAR_BITS) << _NEAR_BITS
-        counts = (entry.upvotes, entry.comment_count, entry.stars)
+        later = (entry.citations, entry.versions) if entry.citations is not None or entry.versions else ()
+        counts = (entry.upvotes, entry.comment_count, entry.stars, *later)
         digest = hashlib.blake2b(entry_hash(entry) + repr(counts).encode(), digest_size=8).digest()
         k = place | _bits(f"{entry.source}\x1f{entry.entry_id}", _NEAR_BITS)
         yield k, int.from_bytes(digest, "little") >> (_CHECK_BITS + 1)

@@ -21,6 +21,7 @@ ADDRESS = re.compile(r"[^\s@<>\"(),:;\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251
 SourceKind = Literal[
     "arxiv-rss", "arxiv-oai", "arxiv-api", "hf-daily", "biorxiv", "openreview", "crossref", "pubmed", "feed"
 ]
+_TAKEN = {"all": "everything", "health": "what is missing"}  # slugs with a feed of their own
 
 
 class _Table(BaseModel):
@@ -110,8 +111,8 @@ class Topic(_Table):
     @field_validator("slug")
     @classmethod
     def _slug(cls, value: str) -> str:
-        if value == "all":
-            raise ValueError("'all' names the feed of everything; choose another slug")
+        if value in _TAKEN:
+            raise ValueError(f"{value!r} names the feed of {_TAKEN[value]}; choose another slug")
         return value
 
 
@@ -151,6 +152,29 @@ class Mail(_Table):
         return self
 
 
+class Enrich(_Table):
+    """[enrich]: what papers are asked after, of whom, and how often. Keys of providers come from the environment."""
+
+    citations: Literal["semantic-scholar", "openalex"] | None = None  # who is asked for citation counts
+    stars: bool = False  # whether GitHub is asked for the stars of a paper's code
+    requests_per_day: Annotated[int, Field(ge=1, le=100_000)] = 100  # to each provider, UTC days
+    days: Annotated[int, Field(ge=1, le=3_650)] = 90  # papers announced longer ago are not asked after
+    semantic_scholar_base_url: str | None = None  # replaces the provider's scheme and host, as in [[source]]
+    openalex_base_url: str | None = None
+    github_base_url: str | None = None
+    allow_private_addresses: bool = False  # needed for mirrors on your own network or machine
+
+    @field_validator("semantic_scholar_base_url", "openalex_base_url", "github_base_url")
+    @classmethod
+    def _urls(cls, value: str | None) -> str | None:
+        return value if value is None else _http_url(value)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Who is asked; each bears its name as a source."""
+        return (*((self.citations,) if self.citations else ()), *(("github",) if self.stars else ()))
+
+
 class Web(_Table):
     """[web]: what `up` and `demo` listen on."""
 
@@ -185,6 +209,7 @@ class Settings(_Table):
     source: tuple[Source, ...] = ()
     topic: tuple[Topic, ...] = ()
     mail: Mail | None = None
+    enrich: Enrich = Enrich()
     web: Web = Web()
     limits: Limits = Limits()
     path: Annotated[Path | None, Field(exclude=True)] = None
@@ -194,6 +219,9 @@ class Settings(_Table):
     def _unique(self) -> Settings:
         _refuse_twice("source", "name", [s.name for s in self.source])
         _refuse_twice("topic", "slug", [t.slug for t in self.topic])
+        taken = next((s.name for s in self.source if s.name in self.enrich.providers), None)
+        if taken:
+            raise ValueError(f"a [[source]] is named {taken!r}, as what [enrich] asks; give it another name")
         known = {t.slug for t in self.topic}
         missing = [slug for slug in (self.mail.topics if self.mail else ()) if known and slug not in known]
         if missing:
@@ -266,6 +294,7 @@ def _nearest(key: str, place: tuple[str | int, ...]) -> str:
         "source": Source,
         "topic": Topic,
         "mail": Mail,
+        "enrich": Enrich,
         "web": Web,
         "limits": Limits,
     }

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.errors import ArchiveCorrupt
-from storage.rows import SCHEMA
+from storage.errors import ArchiveCorrupt, ArchiveError
+from storage.rows import LATER, SCHEMA, SIGHTING
 
 ROW_GROUP_ROWS = 8_192
 # Spelled out: a default that changes must not change the archive.
@@ -163,11 +163,54 @@ def damaged(path: Path, error: BaseException) -> ArchiveCorrupt:
 
 
 def read_group(file: pq.ParquetFile, path: Path, group: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one row group of an opened file, every page checked. Raises ArchiveCorrupt."""
+    """Read one row group of an opened file, every page checked; columns that came later are null.
+
+    Raises ArchiveCorrupt.
+    """
     try:
-        return file.read_row_group(group, columns=columns, use_threads=False).replace_schema_metadata(None)
-    except (OSError, pa.ArrowException, ValueError) as error:
+        table = file.read_row_group(group, columns=columns, use_threads=False).replace_schema_metadata(None)
+        return _filled(table, columns)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise damaged(path, error) from error
+
+
+def columns_missing(path: Path, footer: bytes | None = None) -> bool:
+    """Whether a file of rows was written before this program's last columns came.
+
+    Raises ArchiveCorrupt; ArchiveError where a newer Paperwire wrote it, with columns this one does not know.
+    """
+    schema = open_table(path, footer).schema
+    there = {schema.column(number).path for number in range(len(schema.names))}
+    if there - _PATHS:
+        raise ArchiveError(f"{path.name} was written by a newer Paperwire ({min(there - _PATHS)} is new); upgrade")
+    return there != _PATHS
+
+
+def _filled(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """A table of rows of the log with the columns that came after its file was written, all null."""
+    there = table.schema.names
+    if columns is None and "sightings" not in there:
+        return table  # of topics
+    for name in LATER:
+        if name not in there and (columns is None or name in columns):
+            field = SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    if "sightings" in there and table.schema.field("sightings").type != SCHEMA.field("sightings").type:
+        place = table.schema.get_field_index("sightings")
+        table = table.set_column(place, SCHEMA.field("sightings"), _filled_structs(table["sightings"]))
+    return table
+
+
+def _filled_structs(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    chunks = []
+    for lists in column.chunks:
+        old = lists.values
+        there = {field.name for field in old.type}
+        later = {f.name: pa.nulls(len(old), f.type) for f in SIGHTING if f.name in LATER and f.name not in there}
+        arrays = [later[f.name] if f.name in later else old.field(f.name) for f in SIGHTING]
+        structs = pa.StructArray.from_arrays(arrays, fields=list(SIGHTING))
+        chunks.append(pa.ListArray.from_arrays(lists.offsets, structs))
+    return pa.chunked_array(chunks, SCHEMA.field("sightings").type)
 
 
 def _hits(narrow: pa.Table, names: pa.Array, seqs: Sequence[int] | None) -> pa.Array:
@@ -206,6 +249,20 @@ def leaf_of(name: str) -> int:
 
 
 SEQ_COLUMN, NEW_AT_COLUMN = leaf_of("seq"), leaf_of("new_at")
+
+
+def _paths(name: str, kind: pa.DataType) -> Iterator[str]:
+    if pa.types.is_list(kind):
+        yield from _paths(f"{name}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        yield from (path for field in kind for path in _paths(f"{name}.{field.name}", field.type))
+    else:
+        yield name
+
+
+_PATHS = frozenset(path for field in SCHEMA for path in _paths(field.name, field.type))
+COLUMNS_ID = hashlib.sha256(" ".join(sorted(_PATHS)).encode()).hexdigest()[:16]
+"""Names the columns that this program's files of rows have."""
 
 
 def _open(path: Path) -> pq.ParquetFile:

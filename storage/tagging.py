@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,8 +18,9 @@ from storage import tables
 from storage.current import current_rows
 from storage.durable import committed
 from storage.index import FileRow
-from storage.query import WORDS_SQL, parse_query
-from storage.rows import paper_of
+from storage.query import parse_query
+from storage.query_many import Queries
+from storage.rows import PAPER_TYPES, paper_of
 from storage.tables import read_rows, stamp_of
 from storage.views import TOPIC_SCHEMA
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from storage.archive import Archive
     from storage.settings import Topic
 
-_RECENT_MAX = 50_000  # papers tagged since the file was written, before it is written again
+# Papers tagged since the file was written, before it is written again. papers.duckdb gets their tags anew with every
+# commit, at 7 ms a thousand; the file costs a second for each million tags. To tag all writes it less often.
+_RECENT_MAX, _RECENT_OF_ALL_MAX = 10_000, 50_000
+_COLUMNS = (*PAPER_TYPES, "seq")
 _TOLD = ("announced_at", "revised_at", "trending_on")
 _Tag = tuple[str, str, str]  # paper_id, topic, reason
 
@@ -44,7 +48,7 @@ def tag_new_papers(archive: Archive, topics: Sequence[Topic], *, now: datetime) 
         _forget_all(archive, now=now)
     for table in _told_since(archive, after):
         _tag(archive, topics, table, now=now, known=bool(after))
-        if index.retagged_count() > _RECENT_MAX:
+        if index.retagged_count() > (_RECENT_MAX if after else _RECENT_OF_ALL_MAX):
             _write_file(archive, now=now)
     index.set_meta("tagged_seq", str(latest))
     index.set_meta("tagged_topics", key)
@@ -52,9 +56,9 @@ def tag_new_papers(archive: Archive, topics: Sequence[Topic], *, now: datetime) 
 
 def _told_since(archive: Archive, after: int) -> Iterator[pa.Table]:
     """Current rows of commits after `after` that readers were told of, oldest commit first."""
-    stale = {(paper_id, seq) for paper_id, seq, _ in archive.index.stale_rows()}
+    stale = {(paper_id, seq) for paper_id, seq, _ in archive.index.stale_rows(after=after)}
     files = sorted(archive.index.files("log", "papers"), key=lambda f: f.lo)
-    for table in current_rows(archive, files, stale, after=after):
+    for table in current_rows(archive, files, stale, after=after, columns=_COLUMNS):
         told = pc.or_(pc.or_(*(pc.is_valid(table[name]) for name in _TOLD[:2])), pc.is_valid(table[_TOLD[2]]))
         kept = table.filter(told)
         if kept.num_rows:
@@ -63,38 +67,29 @@ def _told_since(archive: Archive, after: int) -> Iterator[pa.Table]:
 
 def _tag(archive: Archive, topics: Sequence[Topic], table: pa.Table, *, now: datetime, known: bool) -> None:
     index, paper_ids = archive.index, table["paper_id"].to_pylist()
-    tags = tags_of(archive.scratch(), table, topics, now)
+    tags = tags_of(table, topics, now)
     touched = {topic for _, topic, _ in tags} | (_topics_before(archive, paper_ids) if known else set())
     index.replace_tags(paper_ids, tags)
     index.touch_topics(sorted(touched), seq=int(pc.max(table["seq"]).as_py()))
 
 
-def tags_of(
-    connection: duckdb.DuckDBPyConnection, table: pa.Table, topics: Sequence[Topic], now: datetime
-) -> list[_Tag]:
-    """The (paper_id, topic, reason) rows of a table of current rows."""
+def tags_of(table: pa.Table, topics: Sequence[Topic], now: datetime) -> list[_Tag]:
+    """The (paper_id, topic, reason) rows of a table of current rows, by topic."""
     live = table.filter(pc.is_null(table["merged_into"]))
-    connection.register("papers", live)
-    connection.execute("CREATE OR REPLACE TABLE paper_topics (paper_id VARCHAR, topic VARCHAR, reason VARCHAR)")
-    connection.execute(f"CREATE OR REPLACE TABLE words AS {WORDS_SQL}")
-    found = {topic.slug: _answers(connection, topic, now) for topic in topics}
-    connection.execute("DROP TABLE words; DROP TABLE paper_topics")
-    connection.unregister("papers")
-    wanted = sorted({paper_id for ids in found.values() for paper_id in ids})
-    rows = live.filter(pc.is_in(live["paper_id"], value_set=pa.array(wanted, pa.string()))).to_pylist()
-    papers = {row["paper_id"]: paper_of(row) for row in rows}
-    return [
-        (p, topic.slug, ", ".join(query.reasons(papers[p], now)) or topic.title)
-        for topic in topics
-        for query in [parse_query(topic.query)]
-        for p in found[topic.slug]
-    ]
+    queries = _queries(tuple(topic.query for topic in topics))
+    tags: list[list[_Tag]] = [[] for _ in topics]
+    for row in live.to_pylist():
+        paper = paper_of(row)
+        for place, reasons in queries.answered(paper, now):
+            topic = topics[place]
+            tags[place].append((paper.paper_id, topic.slug, ", ".join(reasons) or topic.title))
+    return [tag for of_topic in tags for tag in of_topic]
 
 
-def _answers(connection: duckdb.DuckDBPyConnection, topic: Topic, now: datetime) -> list[str]:
-    condition = parse_query(topic.query).sql(now)
-    rows = connection.execute(f"SELECT paper_id FROM words WHERE {condition.where}", list(condition.params)).fetchall()
-    return [str(row[0]) for row in rows]
+@lru_cache(maxsize=4)
+def _queries(texts: tuple[str, ...]) -> Queries:
+    """The queries of all topics: a service asks the same after every poll."""
+    return Queries([parse_query(text) for text in texts])
 
 
 def _topics_before(archive: Archive, paper_ids: Sequence[str]) -> set[str]:

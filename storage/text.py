@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import lxml.etree
 import lxml.html
 
 from storage.errors import EntryError
-from storage.model import Entry
+from storage.model import Entry, Submission
 from storage.settings import Limits
 
 # C0 but for tab and newline, DEL, C1, surrogates, and the non-characters of every plane (Unicode 16, 23.7).
@@ -39,6 +41,9 @@ _DROPPED_TAGS = ("script", "style", "template", "noscript", "iframe", "object", 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?")
 URL_CHARACTERS_MAX = 2_000
 AUTHORS_MAX = 10_000  # the largest collaborations sign with some 5,000 names
+VERSIONS_MAX = 1_000  # and so the highest number one may have; the most on arXiv are some 200
+COUNT_MAX = (1 << 31) - 1
+SUBMITTED_FROM, SUBMITTED_UNTIL = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def accept(text: str) -> str:
@@ -129,7 +134,22 @@ def clean(entry: Entry, limits: Limits) -> Entry:
         doi=_folded(entry.doi),
         openreview_id=_folded(entry.openreview_id),
         pmid=_folded(entry.pmid),
+        citations=_counted(entry.citations),
+        versions=_submissions(entry.versions),
     )
+
+
+def _counted(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count <= COUNT_MAX else None
+
+
+def _submissions(said: Sequence[Submission]) -> tuple[Submission, ...]:
+    """The versions in their order, each once; what has no number a version may have, or no day, is none."""
+    found: dict[int, Submission] = {}
+    for one in said:
+        if 1 <= one.version <= VERSIONS_MAX and SUBMITTED_FROM <= one.submitted_at < SUBMITTED_UNTIL:
+            found.setdefault(one.version, replace(one, size_bytes=_counted(one.size_bytes)))
+    return tuple(found[number] for number in sorted(found))
 
 
 def _folded(value: str | None) -> str | None:

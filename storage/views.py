@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from storage.coverage import CoverageLog
 from storage.errors import ArchiveError
 from storage.rows import SCHEMA
 
@@ -20,12 +21,28 @@ if TYPE_CHECKING:
     from storage.archive import Archive
     from storage.settings import Settings, Topic
 
-_VIEWS = files("storage").joinpath("catalog.sql").read_text(encoding="utf-8")
+VIEWS_SQL = files("storage").joinpath("catalog.sql").read_text(encoding="utf-8")
 HOME_VARIABLE = "paperwire_home"
 """SET VARIABLE paperwire_home = '…' tells the views that the directory is mounted somewhere else."""
 TOPIC_SCHEMA = pa.schema([("paper_id", pa.string()), ("topic", pa.string()), ("reason", pa.string())])
 _FILE_SCHEMA = pa.schema(
     [("name", pa.string()), ("kind", pa.string()), ("lo", pa.int64()), ("hi", pa.int64()), ("footer", pa.binary())]
+)
+_COVERAGE_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("day", pa.date32()),
+        ("state", pa.string()),
+        ("missing", pa.bool_()),
+        ("came", pa.int32()),
+        ("low", pa.int32()),
+        ("high", pa.int32()),
+        ("late", pa.int32()),
+        ("why", pa.string()),
+        ("was", pa.string()),
+        ("missed_at", pa.timestamp("us")),
+        ("healed_at", pa.timestamp("us")),
+    ]
 )
 _STALE_SCHEMA = pa.schema([("paper_id", pa.string()), ("seq", pa.int64()), ("until_seq", pa.int64())])
 
@@ -63,8 +80,9 @@ def write_views(
     connection.execute(f"CREATE TABLE _meta AS SELECT {shape.seq}::BIGINT AS seq")
     _write_topics(connection, archive, topics)
     _write_sources(connection, settings)
+    _write_coverage(connection, archive)
     sql = _over(
-        _over(_VIEWS, "live", [f.name for f in live if f.lo <= shape.seq]), "history", [f.name for f in history]
+        _over(VIEWS_SQL, "live", [f.name for f in live if f.lo <= shape.seq]), "history", [f.name for f in history]
     )
     sql = _over(sql, "topics", [f.name for f in index.files("topics")[:1]])
     connection.execute(_as_of(sql, shape, stale=bool(stale)))
@@ -108,20 +126,32 @@ def _write_topics(connection: duckdb.DuckDBPyConnection, archive: Archive, topic
     _table(connection, "_topics", pa.table(_columns(tags, TOPIC_SCHEMA), schema=TOPIC_SCHEMA))
     retagged = pa.table({"paper_id": pa.array(archive.index.retagged(), pa.string())})
     _table(connection, "_retagged", retagged)
-    connection.execute("CREATE TABLE topics (topic VARCHAR, title VARCHAR, query VARCHAR, description VARCHAR)")
-    rows = [[t.slug, t.title, t.query, t.description] for t in topics]
-    if rows:
-        connection.executemany("INSERT INTO topics VALUES (?, ?, ?, ?)", rows)
+    rows = [(t.slug, t.title, t.query, t.description) for t in topics]
+    _table(connection, "topics", _texts(("topic", "title", "query", "description"), rows))
 
 
 def _write_sources(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    connection.execute("CREATE TABLE _sources (source VARCHAR, kind VARCHAR, category VARCHAR, url VARCHAR)")
-    rows = [[s.name, s.kind, s.category, s.url or s.base_url] for s in settings.source]
-    if rows:
-        connection.executemany("INSERT INTO _sources VALUES (?, ?, ?, ?)", rows)
+    rows = [(s.name, s.kind, s.category, s.url or s.base_url) for s in settings.source]
+    _table(connection, "_sources", _texts(("source", "kind", "category", "url"), rows))
+
+
+def _write_coverage(connection: duckdb.DuckDBPyConnection, archive: Archive) -> None:
+    verdicts = CoverageLog(archive.index).verdicts()
+    rows = [tuple(_utc(getattr(v, name)) for name in _COVERAGE_SCHEMA.names) for v in verdicts]
+    _table(connection, "_coverage", pa.table(_columns(rows, _COVERAGE_SCHEMA), schema=_COVERAGE_SCHEMA))
+
+
+def _utc(value: object) -> object:
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _texts(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> pa.Table:
+    schema = pa.schema([(name, pa.string()) for name in names])
+    return pa.table(_columns(rows, schema), schema=schema)
 
 
 def _table(connection: duckdb.DuckDBPyConnection, name: str, content: pa.Table) -> None:
+    """Create a table from Arrow: for each value that is bound one by one, DuckDB looks for pandas, which is slow."""
     connection.register("_incoming", content)
     connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _incoming")
     connection.unregister("_incoming")

@@ -16,6 +16,8 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 LONGEST = (
     *("the_archive_is_its_model", "compaction_keeps_every_row", "sightings_become_exactly_the_papers"),
     *("the_replay_loses_nothing", "every_readme_line_runs", "the_demo_shows_it_all", "up_runs_the_wire"),
+    *("every_capture_is_read", "a_feeds_history_is_told_once", "migrations_lose_nothing", "rss_keeps_every_byte"),
+    *("columns_that_came_later_are_added_once", "sources_are_read_politely", "no_gap_is_silent"),
 )
 
 

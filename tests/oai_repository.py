@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -23,12 +24,13 @@ def answer(inside: str, *, answered: str = ANSWERED, charset: str = "UTF-8") -> 
     return _ROOT.format(charset=charset, answered=answered, inside=inside).encode(charset)
 
 
-def records(*items: str, following: str | None = None, **changes: str) -> bytes:
-    """An answer that lists records; `following` is the token of the next page, "" an empty one."""
+def records(*items: str, following: str | None = None, size: int | None = None, **changes: str) -> bytes:
+    """An answer that lists records; `following` is the token of the next page, "" an empty one, `size` of the list."""
+    sized = "" if size is None else f" completeListSize='{size}'"
     end = (
         ""
         if following is None
-        else f"<resumptionToken expires='2026-06-03T00:00:00Z'>{escape(following)}</resumptionToken>"
+        else f"<resumptionToken expires='2026-06-03T00:00:00Z'{sized}>{escape(following)}</resumptionToken>"
     )
     return answer(f"<ListRecords>{''.join(items)}{end}</ListRecords>", **changes)
 
@@ -57,12 +59,14 @@ def raw(
     abstract: str = ABSTRACT,
     versions: int = 1,
     holds: str = "<size>9kb</size>",
+    submitted: str = "2026-06-01",
     **texts: str,
 ) -> str:
-    """`arXivRaw` metadata; further elements by keyword, `_` for `-`."""
+    """`arXivRaw` metadata, a version a day from `submitted` on; further elements by keyword, `_` for `-`."""
+    days = [date.fromisoformat(submitted) + timedelta(days=n) for n in range(versions)]
     history = "".join(
-        f'<version version="v{n}"><date>Mon, 0{n} Jun 2026 14:59:59 GMT</date>{holds}</version>'
-        for n in range(1, versions + 1)
+        f'<version version="v{n}"><date>{day:%a, %d %b %Y} 14:59:59 GMT</date>{holds}</version>'
+        for n, day in enumerate(days, 1)
     )
     said = {"title": "On Titles", "authors": "Ada Example", "categories": "cs.CL cs.AI"} | texts
     return (
@@ -101,17 +105,27 @@ class Held:
     day: str  # of its last change
     versions: int = 1
     holds: str = "<size>9kb</size>"
+    submitted: str = "2026-06-01"
+    abstract: str = ABSTRACT
+    deleted: bool = False
+    damaged: bool = False
 
 
 @dataclass(kw_only=True)
 class Repository:
-    """Lists what changed since `from`, oldest change first, page by page; a token says how many to skip, as arXiv's."""
+    """Lists what changed from `from` to `until`, oldest change first, page by page; a token says how many to skip.
+
+    As arXiv's does, it refuses days before its earliest, and without `from` begins with that.
+    """
 
     held: dict[str, Held]
     page_size: int = 2
     answered: str = ANSWERED
     after_a_page: Callable[[Repository], None] | None = None  # called once, when the first page is out
     empty_last_token: bool = False
+    earliest: str = "2007-05-23"
+    expired: bool = False  # whether the tokens given out so far are good no longer
+    tells_size: bool = False
     asked: list[str] = field(default_factory=list)
 
     def change(self, number: str, day: str) -> None:
@@ -124,22 +138,29 @@ class Repository:
         said = {name: values[0] for name, values in parse_qs(urlsplit(ask.path).query).items()}
         if "resumptionToken" in said:
             said |= {name: values[0] for name, values in parse_qs(unquote(said["resumptionToken"])).items()}
-        body = self._list(said["from"], int(said.get("skip", "0")))
+        body = self._list(said.get("from", self.earliest), said.get("until", "9999"), int(said.get("skip", "0")))
+        if said.get("from", self.earliest) < self.earliest:
+            body = error("badArgument", "Reason: start date too early", answered=self.answered)
+        if self.expired and "resumptionToken" in said:
+            self.expired, body = False, error("badResumptionToken", "Reason: expired", answered=self.answered)
         if self.after_a_page:
             self.after_a_page, change = None, self.after_a_page
             change(self)
         return Answer(body=body, headers={"Content-Type": "text/xml"})
 
-    def _list(self, since: str, skip: int) -> bytes:
-        changed = sorted((h for h in self.held.values() if h.day >= since), key=lambda h: (h.day, h.number))
+    def _list(self, since: str, until: str, skip: int) -> bytes:
+        spanned = (h for h in self.held.values() if since <= h.day <= until)
+        changed = sorted(spanned, key=lambda h: (h.day, h.number))
         if not changed:
             return error("noRecordsMatch", answered=self.answered)
         page = changed[skip : skip + self.page_size]
         skipped = skip + self.page_size
-        token: str | None = quote(f"verb=ListRecords&metadataPrefix=arXivRaw&from={since}&skip={skipped}", safe="")
+        days = f"from={since}&until={until}"
+        token: str | None = quote(f"verb=ListRecords&metadataPrefix=arXivRaw&{days}&skip={skipped}", safe="")
         if skipped >= len(changed):
             token = "" if self.empty_last_token else None
-        return records(*map(_as_record, page), following=token, answered=self.answered)
+        size = len(changed) if self.tells_size else None
+        return records(*map(_as_record, page), following=token, size=size, answered=self.answered)
 
 
 def held(numbers: Iterable[str], *, day: str) -> dict[str, Held]:
@@ -148,6 +169,8 @@ def held(numbers: Iterable[str], *, day: str) -> dict[str, Held]:
 
 
 def _as_record(one: Held) -> str:
-    return record(
-        raw(one.number, versions=one.versions, holds=one.holds), name=f"oai:arXiv.org:{one.number}", day=one.day
-    )
+    name = f"oai:arXiv.org:{one.number}"
+    if one.deleted:
+        return deleted(name, day=one.day)
+    said = raw(one.number, versions=one.versions, holds=one.holds, abstract=one.abstract, submitted=one.submitted)
+    return record(said + "&nothing;" if one.damaged else said, name=name, day=one.day)

@@ -14,6 +14,7 @@ from publishers.paths import day_path, paper_path, topic_path
 from storage.model import Announcement, Paper, Revision, Sighting, TaggedPaper
 from storage.settings import Topic
 from tests.builders import NOW, a_paper, tagged
+from tests.coverage_builders import four_weeks
 
 DAY = date(2026, 6, 2)
 TITLES = (
@@ -141,6 +142,8 @@ def whole_site() -> dict[str, bytes]:
         ),
         "empty.html": pages.index_page(SITE, latest_day=None, papers=(), days=(), topic_counts={}, trending=()),
         "404.html": pages.not_found_page(SITE),
+        "health.html": pages.health_page(SITE, four_weeks()),
+        "unjudged.html": pages.health_page(SITE, ()),
         day_path(DAY): pages.day_page(SITE, DAY, today, previous=DAY - timedelta(days=1), next_day=None),
         paper_path(paper.paper.paper_id): pages.paper_page(SITE, paper, revisions, sightings),
         paper_path("fp:bare"): pages.paper_page(SITE, a_bare_paper(), (), ()),

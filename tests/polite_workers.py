@@ -22,7 +22,7 @@ from storage.errors import FetchError
 from tests.fetching_tools import SMALL, a_source, names
 from tests.servers import Answer, Ask, Server
 
-HOSTS = ("feed.test", "other.test", "rss.arxiv.org", "export.arxiv.org")
+HOSTS = ("feed.test", "other.test", "rss.arxiv.org", "export.arxiv.org", "oaipmh.arxiv.org")
 PATIENCE_SECONDS = 60
 _RESOLVE = names({host: ["127.0.0.1"] for host in HOSTS})
 # Started from a process without threads that has imported everything: a worker is there in milliseconds.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,30 @@ class Recorded:
 
 
 def recorded(folder: Path) -> Iterator[Recorded]:
-    """Every answer in a pack, file by file; a file that is no cassette is one answer."""
+    """Every answer in a pack, file by file."""
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder).as_posix()
-        if path.suffix not in (".yaml", ".yml"):
-            yield Recorded(file=name, url="", status=200, body=path.read_bytes(), headers={})
-            continue
-        cassette = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
-        for exchange in cassette.get("interactions") or cassette.get("http_interactions") or []:
-            yield _answer(name, exchange)
+        yield from answers_in(path, path.relative_to(folder).as_posix())
+
+
+def answers_in(path: Path, name: str) -> Iterator[Recorded]:
+    """Every answer in one file, called `name`; a file that is no cassette is one answer."""
+    if path.suffix not in (".yaml", ".yml"):
+        yield Recorded(file=name, url="", status=200, body=path.read_bytes(), headers={})
+        return
+    cassette = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
+    for exchange in cassette.get("interactions") or cassette.get("http_interactions") or []:
+        yield _answer(name, exchange)
+
+
+def as_list(answer: Recorded) -> bytes:
+    """The body of an answer of Crossref's, a work asked for by its DOI as a list of one."""
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        return answer.body
+    if isinstance(document, dict) and document.get("message-type") == "work":
+        return json.dumps({"message": {"items": [document["message"]]}}).encode()
+    return answer.body
 
 
 def _answer(name: str, exchange: dict[str, Any]) -> Recorded:

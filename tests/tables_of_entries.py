@@ -15,7 +15,7 @@ from flows.decide import decide
 from storage.archive import Archive
 from storage.bulk import Loaded, load
 from storage.bulk_rows import COLUMNS
-from storage.model import Candidate, Commit, Entry, Intent, Paper
+from storage.model import Candidate, Commit, Entry, Intent, Paper, Submission
 from storage.rows import PAPER_TYPES
 from storage.tables import read_rows
 from tests.builders import NOW
@@ -54,7 +54,9 @@ def entry_of(row: Row, *, source: str = SOURCE, text_rank: int = RANK) -> Entry:
     said = {name: value for name, value in row.items() if value is not None}
     lists = {name: tuple(v for v in said.get(name, ()) if v is not None) for name in ("authors", "categories")}
     texts = {name: said.get(name, "") for name in ("entry_id", "title", "abstract")}
-    return Entry(**said | lists | texts, source=source, text_rank=text_rank)
+    whole = (v for v in said.get("versions", ()) if v and v["version"] is not None and v["submitted_at"])
+    versions = {"versions": tuple(Submission(**v) for v in whole)}
+    return Entry(**said | lists | texts | versions, source=source, text_rank=text_rank)
 
 
 def quietly(candidate: Candidate, known: Paper | None, now: datetime, at: datetime) -> Intent | None:
@@ -167,5 +169,17 @@ def _comparable(row: Row) -> Row:
     return {n: v for n, v in row.items() if n not in ("seq", "until_seq")} | moments | {"new_at": new_at}
 
 
+def a_version(number: int | None, day: int | None = None, size_bytes: int | None = 9_000) -> dict[str, Any]:
+    """A version as a line of a table tells of it; submitted on a day of January 2025, by default that of its number."""
+    day = abs(number or 1) if day is None else day
+    return {
+        "version": number,
+        "submitted_at": datetime(2025, 1, day, 3, 4, 5, tzinfo=UTC) if day else None,
+        "size_bytes": size_bytes,
+    }
+
+
 def _naive(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [v and {name: _naive(inner) for name, inner in v.items()} for v in value]
     return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value

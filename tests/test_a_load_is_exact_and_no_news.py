@@ -137,11 +137,11 @@ def test_files_that_are_none_are_named(room: Newsroom, paperwire: Paperwire) -> 
     (room.folder / "cut.jsonl.gz").write_bytes(gzip.compress(json.dumps(entry(1)).encode() * 9)[:-9])
     for file, expected in (
         ("gone.parquet", "there is no such file"),
-        ("a.csv", "not a file of entries; its name must end in .parquet, .jsonl or .jsonl.gz"),
+        ("a.csv", "not a file of entries; its name must end in .parquet, .jsonl, .json, "),
         ("odd.parquet", "no entry has a column 'year'; it may have: entry_id, title, "),
         ("bare.parquet", "it has no column 'title'; every entry needs entry_id and title"),
         ("no.parquet", "Parquet"),
-        ("cut.jsonl.gz", "Truncated"),
+        ("cut.jsonl.gz", "it is cut off"),
     ):
         said = paperwire("load", str(room.folder / file), "--source", "s")
         assert said.code == cli.FAILED

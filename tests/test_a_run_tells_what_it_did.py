@@ -26,17 +26,27 @@ from flows.board import Board
 from flows.pipeline import SourceReport
 from publishers.mail import DeliveryReport
 from publishers.site import PublishReport
+from storage.coverage import State, Verdict
 from storage.settings import Mail, Settings, Source, Topic
 
 SITE = "https://papers.test/"
 NOW = datetime(2026, 6, 2, 6, 7, 8, tzinfo=UTC)
+NEVER_READ = Verdict(
+    source="arxiv-rss:cs.CL",
+    day=date(2026, 6, 1),
+    state=State.FAILED,
+    missing=True,
+    came=0,
+    why="the batch was never read",
+)
 READ = SourceReport(
     source="arxiv-rss:cs.CL",
     ok=True,
     error=None,
     problems=(),
     notes=(),
-    gaps=(),
+    missing=(),
+    healed=(),
     requests=1,
     wire_bytes=123_456,
     entries=430,
@@ -74,7 +84,7 @@ def test_a_read_is_one_line_of_counts() -> None:
 
 
 def test_what_was_lost_is_counted_in_the_line() -> None:
-    lossy = replace(READ, rejected=2, problems=("an entry has no id",), gaps=(date(2026, 6, 1),))
+    lossy = replace(READ, rejected=2, problems=("an entry has no id",), missing=(NEVER_READ,))
     assert ingest_line(lossy) == "398 new, 12 revised, 3 other, 2 refused of 430 entries; 2 problems"
     assert ingest_line(replace(READ, problems=("x",))).endswith("; 1 problem")
 
@@ -93,14 +103,21 @@ def test_the_account_of_a_read_names_every_number_and_the_site() -> None:
     assert "Problems" not in account
 
 
-def test_gaps_and_problems_are_listed_and_a_flood_of_them_is_cut() -> None:
+def test_what_is_missing_and_problems_are_listed_and_a_flood_of_them_is_cut() -> None:
     account = ingest_account(
-        replace(READ, problems=tuple(f"entry {n}" for n in range(50)), gaps=(date(2026, 6, 1),)), SITE
+        replace(READ, problems=tuple(f"entry {n}" for n in range(50)), missing=(NEVER_READ,)), SITE
     )
     assert "- entry 0\n" in account
     assert "- … and 31 more" in account
     assert account.count("\n- ") == 21
-    assert "the batch of 2026-06-01 was never read" in ingest_account(replace(READ, gaps=(date(2026, 6, 1),)), SITE)
+    lines = ingest_account(replace(READ, missing=(NEVER_READ,)), SITE).splitlines()
+    assert "- 2026-06-01 is failed: the batch was never read" in lines
+
+
+def test_a_problem_that_makes_a_day_partial_is_told_once() -> None:
+    partial = replace(NEVER_READ, state=State.PARTIAL, why="an entry has no id")
+    report = replace(READ, problems=("an entry has no id",), missing=(partial,))
+    assert report.trouble == ("an entry has no id",)
 
 
 @pytest.mark.parametrize(

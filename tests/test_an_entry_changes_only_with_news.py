@@ -20,7 +20,7 @@ from lxml import etree
 from publishers.feed_entries import what_happened
 from publishers.feeds import Feed, atom, json_feed, opml, revisions_feed, rss, topic_feed, window
 from storage.errors import EntryError
-from storage.model import TOLD, Announcement, Revision, TaggedPaper
+from storage.model import TOLD, Announcement, Revision, Submission, TaggedPaper
 from tests.builders import NOW, a_paper, tagged
 from tests.feed_inputs import SITE, TOPIC, a_bare_paper, a_full_paper, a_hostile_paper, some_revisions
 from tests.lives import Life, a_version
@@ -55,6 +55,7 @@ def papers_at(*ages: timedelta) -> list[TaggedPaper]:
         {"trending_on": None},
         {"sources": ("arxiv-rss:cs.CL", "hf-daily")},
         {"hash_changes": 7},
+        {"citations": 12, "versions": (Submission(1, NOW, 9_000), Submission(2, NOW))},
     ],
 )
 def test_votes_and_lists_change_no_byte(render: Callable[[Feed], bytes], daily: dict[str, Any]) -> None:

@@ -445,9 +445,9 @@ def test_a_full_outbox_is_said_and_its_mail_is_sent_once_there_is_room(room: New
 
 @contextmanager
 def a_small_disk(folder: Path) -> Iterator[Path]:
-    """Four megabytes mounted on `folder`; skips where nothing can be mounted."""
+    """Six megabytes mounted on `folder`; skips where nothing can be mounted."""
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here, so a full disk cannot be made")
     try:

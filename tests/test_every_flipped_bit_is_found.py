@@ -17,6 +17,7 @@ import pytest
 
 from flows.decide import decide
 from storage.archive import Archive
+from storage.coverage import CoverageLog
 from storage.errors import ArchiveCorrupt
 from storage.fetchlog import FetchLog
 from storage.repair import repair
@@ -62,7 +63,8 @@ CHANGES = {
     "topic_changes": "UPDATE topic_changes SET seq = seq + 4",
     "fetches": "UPDATE fetches SET etag = NULL WHERE fetch_id = 7",
     "source_states": "UPDATE source_states SET batch_on = '2026-06-12' WHERE source = 'feed:3'",
-    "gaps": "UPDATE gaps SET day = '2026-06-06' WHERE source = 'feed:3'",
+    "batches": "UPDATE batches SET day = '2026-06-06' WHERE source = 'feed:3'",
+    "coverage": "UPDATE coverage SET state = 'qumet' WHERE source = 'feed:3'",
     "rejects": "UPDATE rejects SET reason = 'it has no titlf' WHERE source = 'feed:3'",
     "meta": "UPDATE meta SET value = value || '1'",
     "seen": "UPDATE seen SET day = day + 1 WHERE k = (SELECT max(k) FROM seen)",
@@ -124,9 +126,9 @@ def test_every_table_of_the_index_is_held_against_something(home: Path) -> None:
 
 
 def test_a_changed_sum_is_named(home: Path) -> None:
-    damage(home, "UPDATE sums SET value = value + 1 WHERE name = 'gaps'", "DELETE FROM sums WHERE name = 'meta'")
+    damage(home, "UPDATE sums SET value = value + 1 WHERE name = 'coverage'", "DELETE FROM sums WHERE name = 'meta'")
     faults = verify(home).faults
-    assert {f"index.sqlite: rows of {table} are not what was written" for table in ("gaps", "meta")} <= {*faults}
+    assert {f"index.sqlite: rows of {table} are not what was written" for table in ("coverage", "meta")} <= {*faults}
 
 
 def test_a_lost_trigger_is_named(home: Path) -> None:
@@ -170,7 +172,8 @@ def test_what_a_repair_cannot_restore_it_keeps_and_says(home: Path) -> None:
     damage(
         home,
         CHANGES["fetches"],
-        "UPDATE gaps SET day = '2026-0v-06' WHERE source = 'feed:3'",
+        "UPDATE coverage SET day = '2026-0v-06' WHERE source = 'feed:3'",
+        "UPDATE batches SET ids = 'no base64' WHERE source = 'feed:4'",
     )
     path = home / "archive" / "index.sqlite"
     path.write_bytes(path.read_bytes().replace(b"it has no title", b"it has no titl\xe5", 1))  # is no UTF-8
@@ -180,12 +183,14 @@ def test_what_a_repair_cannot_restore_it_keeps_and_says(home: Path) -> None:
     assert mended.left == ()
     assert {
         "rows of fetches are not what was written, which ones cannot be told: they were kept as they are",
-        "1 rows of gaps could not be read and are gone",
+        "1 rows of batches could not be read and are gone",
+        "1 rows of coverage could not be read and are gone",
         "1 rows of rejects could not be read and are gone",
     } <= {*mended.done}
     with Archive(home) as archive:
         log = FetchLog(archive.index)
-        assert len(log.gaps(since=NOW)) == 11
+        assert len(CoverageLog(archive.index).verdicts()) == 11
+        assert [len(CoverageLog(archive.index).batches(f"feed:{n}")) for n in (3, 4)] == [1, 0]
         assert len(log.rejects(since=NOW)) == 11
         assert len(log.states()) == 12
         assert archive.index.connection.execute("SELECT count(*) FROM fetches").fetchone() == (36,)

@@ -22,6 +22,7 @@ import pytest
 
 from storage.settings import parse_settings
 from tests.newsroom import arxiv_feed, daily_list, heed_interrupts, journal_feed
+from tests.oai_repository import error
 from tests.servers import Answer, Ask, Server
 from tests.wire_tools import free_port, get
 
@@ -37,6 +38,10 @@ _SOURCES = (
     "arxiv-rss:cs.CV",
     "arxiv-rss:cs.LG",
     "arxiv-rss:cs.AI",
+    "arxiv-oai:cs.CL",
+    "arxiv-oai:cs.CV",
+    "arxiv-oai:cs.LG",
+    "arxiv-oai:cs.AI",
     "hf-daily",
     "journal:natmachintell",
 )
@@ -142,7 +147,9 @@ def providers() -> Iterator[Server]:
         for n, category in enumerate(("cs.CL", "cs.CV", "cs.LG", "cs.AI"))
     }
     journal = Answer(body=journal_feed({"guid": "1", "title": "A paper of a journal"}))
-    with Server({**routes, "/api/daily_papers": listed, "/natmachintell.rss": journal}) as server:
+    nothing = Answer(body=error("noRecordsMatch"), headers={"Content-Type": "text/xml"})
+    routes |= {"/oai": nothing, "/natmachintell.rss": journal}
+    with Server({**routes, "/api/daily_papers": listed}) as server:
         yield server
 
 

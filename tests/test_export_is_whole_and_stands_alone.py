@@ -121,7 +121,7 @@ def test_a_tree_says_what_it_is(home: Path, commits: list[Commit], tmp_path: Pat
     assert (said["seq"], said["committed_at"]) == (5, commits[4].at.isoformat())
     assert said["rows"] == done.rows
     assert {p.name for p in (tmp_path / "tree").iterdir() if p.is_dir()} == {
-        *HIVE, "merges", "paper_topics", "topics",
+        *HIVE, "coverage", "merges", "paper_topics", "topics",
     }  # fmt: skip
     assert asked(tmp_path, "SELECT count(*) FROM 'FOLDER/tree/merges/*.parquet'") == [(0,)], "no row, and still there"
 

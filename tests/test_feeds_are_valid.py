@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from publishers.feeds import Feed, atom, json_feed, opml, revisions_feed, rss, topic_feed
+from publishers.health import health_feed
 from storage.model import TaggedPaper
 from tests.builders import a_paper, tagged
+from tests.coverage_builders import four_weeks
 from tests.feed_inputs import (
     SITE,
     TOPIC,
@@ -42,12 +44,13 @@ STRICT_RUBY = "ARGV.each { |path| RSS::Parser.parse(File.read(path), true) or ab
 
 
 def small_feeds() -> dict[str, Feed]:
-    """An empty feed, one with all kinds of papers, one of revisions."""
+    """An empty feed, one with all kinds of papers, one of revisions, one of what is missing."""
     papers = [a_full_paper(), a_bare_paper(), a_hostile_paper()]
     return {
         "empty": topic_feed(SITE, TOPIC, []),
         "papers": topic_feed(SITE, TOPIC, papers),
         "revisions": revisions_feed(SITE, TOPIC, some_revisions()),
+        "coverage": health_feed(SITE, four_weeks()),
     }
 
 
@@ -101,7 +104,7 @@ def faults_beyond_the_grammar(document: bytes) -> list[str]:
 # Grammars.
 
 
-@pytest.mark.parametrize("kind", ["empty", "papers", "revisions"])
+@pytest.mark.parametrize("kind", ["empty", "papers", "revisions", "coverage"])
 def test_every_format_of_every_feed_keeps_its_grammar(kind: str) -> None:
     feed = small_feeds()[kind]
     assert faults(atom(feed), "atom") == []
@@ -372,4 +375,5 @@ def test_opml_lists_every_feed_once() -> None:
         ("x<y &", "https://papers.test/feeds/b.atom"),
         ("Short titles: revisions", "https://papers.test/feeds/short-titles/revisions.atom"),
         ("x<y &: revisions", "https://papers.test/feeds/b/revisions.atom"),
+        ("Coverage", "https://papers.test/feeds/health.atom"),
     ]

@@ -84,6 +84,7 @@ def screen(written: str) -> list[str]:
 
 COMMANDS = {
     "status": ("status",),
+    "coverage": ("coverage",),
     "sources": ("sources",),
     "topics": ("topics",),
     "preview": ("preview", "good", "--days", "3"),

@@ -15,7 +15,7 @@ from flows.sources import adapter_for
 from flows.sources.arxiv_oai import set_of
 from flows.sources.interface import Harvest, Request
 from storage.errors import FetchError, ParseError, SourceError
-from storage.model import Entry
+from storage.model import Entry, Submission
 from storage.settings import Limits
 from tests.fetching_tools import a_fetcher, a_source, fetched
 from tests.oai_repository import (
@@ -331,6 +331,7 @@ FULL = Entry(
     pdf_url="https://arxiv.org/pdf/2606.00012v3",
     arxiv_id="2606.00012",
     version=3,
+    versions=tuple(Submission(n, datetime(2026, 6, n, 14, 59, 59, tzinfo=UTC), 9_000) for n in (1, 2, 3)),
     announce_type="replace",
     doi="10.1000/xyz",
     published_at=datetime(2026, 6, 1, 14, 59, 59, tzinfo=UTC),
@@ -352,7 +353,9 @@ def test_arxiv_raw_is_read_in_full(parser: Parser) -> None:
 
 def test_arxivs_own_format_is_read_in_full_but_for_the_version(parser: Parser) -> None:
     said = arxiv(authors=_PEOPLE, created="2026-06-01", updated="2026-06-03", **_FACTS)
-    unversioned = replace(FULL, version=None, announce_type=None, pdf_url="https://arxiv.org/pdf/2606.00012")
+    unversioned = replace(
+        FULL, version=None, versions=(), announce_type=None, pdf_url="https://arxiv.org/pdf/2606.00012"
+    )
     assert only(read(parser, records(record(said)))) == replace(
         unversioned, published_at=datetime(2026, 6, 1, tzinfo=UTC)
     )

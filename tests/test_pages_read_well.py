@@ -74,7 +74,7 @@ def test_links_within_the_site_are_relative_and_lead_to_published_files(site: di
     assert inside
     paths = {unquote(link.path).removeprefix("/any/folder/") for link in inside}
     assert not any(link.startswith(SITE.base_url) for link in links)
-    feeds = {f"feeds/{t}.{e}" for t in ("all", "nlp", "robots", "quiet") for e in ("atom", "rss", "json")}
+    feeds = {f"feeds/{t}.{e}" for t in ("all", "health", "nlp", "robots", "quiet") for e in ("atom", "rss", "json")}
     feeds |= {f"feeds/{t}/revisions.atom" for t in ("all", "nlp", "robots", "quiet")} | {"feeds.opml"}
     unknown = paths - set(site) - feeds
     assert {p for p in unknown if not re.fullmatch(r"(papers/arxiv-2606\.\d{5}|days/2026-0\d-\d\d)\.html", p)} == set()
@@ -101,6 +101,11 @@ def test_the_front_page_and_topics_announce_their_feeds(site: dict[str, bytes]) 
         ("application/rss+xml", "../feeds/nlp.rss"),
         ("application/feed+json", "../feeds/nlp.json"),
         ("application/atom+xml", "../feeds/nlp/revisions.atom"),
+    ]
+    assert announced("health.html") == [
+        ("application/atom+xml", "feeds/health.atom"),
+        ("application/rss+xml", "feeds/health.rss"),
+        ("application/feed+json", "feeds/health.json"),
     ]
 
 
@@ -316,7 +321,7 @@ def test_a_thumb_finds_every_link_that_stands_alone(browser: Browser, address: s
         small = page.evaluate(
             """wanted => [...document.querySelectorAll(wanted)].filter(e => e.offsetParent
                && e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 150))""",
-            f"{alone}, .why a, .kicker a, .foot a, .mast-name, summary",
+            f"{alone}, .why a, .kicker a, .foot a, .mast-name, summary, .wire a, .cells a",
         )
         assert (name, small) == (name, [])
     page.close()
@@ -379,6 +384,15 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("ground", ["ground", "wash", "gone"])
+@pytest.mark.parametrize("mark", ["fine", "soft", "part", "stale", "late", "failed"])
+def test_every_mark_stands_out_from_every_ground(scheme: str, ground: str, mark: str) -> None:
+    colours = _colours(scheme)
+    high, low = sorted((_luminance(colours[mark]), _luminance(colours[ground])), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= 3, "WCAG 2.2, 1.4.11"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,7 +21,7 @@ from storage.model import Entry
 from storage.settings import Limits, Source
 from storage.text import clean
 from tests.fetching_tools import Clock, a_fetcher, fetched
-from tests.recordings import Recorded, recorded
+from tests.recordings import as_list, recorded
 from tests.registry_tools import ARTICLES, CROSSREF, JOURNAL, PAGE, PUBMED, SEARCH, SEARCHED, asked, work, works
 from tests.servers import Answer, Ask, Server
 
@@ -36,17 +36,6 @@ def parser() -> Iterator[Parser]:
 
 
 # All captures
-
-
-def as_list(answer: Recorded) -> bytes:
-    """The body, a record asked for by its DOI as a list of one."""
-    try:
-        document = json.loads(answer.body)
-    except ValueError:
-        return answer.body
-    if isinstance(document, dict) and document.get("message-type") == "work":
-        return json.dumps({"message": {"items": [document["message"]]}}).encode()
-    return answer.body
 
 
 def read_all(parser: Parser, source: Source, folder: Path) -> tuple[list[Entry], dict[str, str], list[str]]:

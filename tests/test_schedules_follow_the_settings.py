@@ -147,7 +147,7 @@ def _checked(settings: Settings, source: str, at: datetime) -> None:
         source=source, checked_at=at, succeeded_at=at, batch_on=None, error=None, failing_since=None, notes=()
     )
     with Archive(settings.home) as archive:
-        FetchLog(archive.index).record(state, (), ())
+        FetchLog(archive.index).record(state, ())
 
 
 def _run(count: int) -> Any:

@@ -1,4 +1,7 @@
-"""One query, two evaluators: DuckDB finds exactly the papers for which Python gives reasons."""
+"""One query, two evaluators: DuckDB finds exactly the papers for which Python gives reasons.
+
+And a third way to ask the second: all topics of a paper at once, which is how papers are tagged.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from storage.model import Paper
+from storage.model import Intent, Paper
 from storage.query import normal_text, parse_query
+from storage.query_many import Queries
+from storage.query_terms import And, Listed, Node, Not, Or, Words
+from storage.rows import table_of
+from storage.tagging import tags_of
 from storage.topics import shipped_topics
 from tests.builders import NOW, a_paper
 from tests.query_catalog import Catalog
@@ -189,6 +196,72 @@ def test_sql_and_python_agree_on_every_shipped_topic_over_real_papers(shared_dat
         assert catalog.found(topic.query) == in_python, topic.slug
         tags += len(in_python)
     assert tags > REAL_PAPERS
+
+
+GENERATED_PAPERS = 1_500
+
+
+@given(st.lists(QUERY, min_size=1, max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_queries_asked_together_answer_as_each_does_alone(texts: list[str]) -> None:
+    queries = [parse_query(text) for text in texts]
+    together = Queries(queries)
+    for paper in POOL:
+        alone = [(i, q.reasons(paper, NOW)) for i, q in enumerate(queries) if q.matches(paper, NOW)]
+        assert list(together.answered(paper, NOW)) == alone
+
+
+def papers_full_of_what_topics_ask_for() -> list[Paper]:
+    """Papers made of the words and categories of the shipped topics, whole and in part; the same on every run."""
+    dice = random.Random(11)  # noqa: S311 - no secret, only variety
+    asked = [list(_terms(parse_query(topic.query).root)) for topic in shipped_topics()]
+    return [_paper_about(dice, number, dice.sample(asked, 3)) for number in range(GENERATED_PAPERS)]
+
+
+def _paper_about(dice: random.Random, number: int, asked: Sequence[Sequence[Node]]) -> Paper:
+    terms = [term for some in asked for term in dice.sample(some, min(len(some), 4))]
+    words = [dice.choice(term.needles) for term in terms if isinstance(term, Words)]
+    # Whole, with a letter or a word behind it, or cut: what stands in a text and what only looks like it.
+    spelled = [w.strip() + dice.choice(("", "", "s", "x", "-like", " of", "\n")) for w in words]
+    spelled += [w.strip()[:-1] for w in dice.sample(words, len(words) // 3)] + list(dice.choices(WORDS, k=3))
+    dice.shuffle(spelled)
+    listed = [needle.strip("|") for term in terms if isinstance(term, Listed) for needle in term.needles]
+    cut = dice.randint(0, len(spelled))
+    return a_paper(
+        paper_id=f"arxiv:2606.{number:05}",
+        title=dice.choice((str, str.title))(" ".join(spelled[:cut])),
+        abstract=dice.choice((" ", ", ", "\n")).join(spelled[cut:]),
+        categories=tuple(dict.fromkeys(dice.choices([*listed, "cs.LG", "math.CO", "cs.CL", "econ.EM"], k=2))),
+    )
+
+
+def _terms(node: Node) -> Iterator[Node]:
+    if isinstance(node, Not):
+        yield from _terms(node.part)
+    elif isinstance(node, And | Or):
+        for part in node.parts:
+            yield from _terms(part)
+    else:
+        yield node
+
+
+def test_tags_and_their_reasons_are_what_sql_finds_and_each_query_says() -> None:
+    papers, topics = papers_full_of_what_topics_ask_for(), shipped_topics()
+    tags = tags_of(table_of([Intent(paper=p, sightings=()) for p in papers], 1), topics, NOW)
+    assert {(p, slug) for p, slug, _ in tags} == _found_by_sql(papers)
+    queries, by_id = {t.slug: parse_query(t.query) for t in topics}, {p.paper_id: p for p in papers}
+    for paper_id, slug, reason in tags:
+        assert reason == ", ".join(queries[slug].reasons(by_id[paper_id], NOW))
+    assert len(tags) == len({tag[:2] for tag in tags}) > 2 * GENERATED_PAPERS
+    assert {slug for _, slug, _ in tags} == set(queries)
+
+
+def _found_by_sql(papers: Sequence[Paper]) -> set[tuple[str, str]]:
+    catalog = Catalog(papers)
+    try:
+        return {(paper_id, t.slug) for t in shipped_topics() for paper_id in catalog.found(t.query)}
+    finally:
+        catalog.connection.close()
 
 
 def test_every_reason_of_a_real_paper_stands_in_it(shared_data: Path) -> None:

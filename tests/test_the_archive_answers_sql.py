@@ -80,7 +80,7 @@ def test_history_is_kept(home: Path) -> None:
 def test_every_documented_table_and_column_exists_and_is_documented(home: Path) -> None:
     text = DOCS.read_text(encoding="utf-8")
     for table in (
-        *("papers", "revisions", "changes", "sightings", "authors", "votes"),
+        *("papers", "revisions", "changes", "sightings", "authors", "votes", "versions"),
         *("topics", "paper_topics", "sources", "aliases", "merges"),
     ):
         columns = [str(row[0]) for row in sql(home, f"DESCRIBE {table}")]

@@ -21,7 +21,7 @@ from tests.wire_tools import free_port, wait_for
 NOW = ("--now", "2026-06-09T06:00:00Z")
 COMMANDS = (
     *("demo", "preview", "run", "send", "sources", "sql", "status", "topics", "up", "verify"),
-    *("compact", "export", "history", "load", "merge", "search", "split"),
+    *("backfill", "compact", "coverage", "enrich", "export", "history", "load", "merge", "search", "split"),
 )
 _AT_WORK_CPU_SECONDS = 3.0
 MAIL = '[mail]\nto = ["reader@example.org"]\n'
@@ -184,9 +184,9 @@ def test_json_is_one_document_and_nothing_else(name: str, room: Newsroom) -> Non
 
 
 def test_every_command_that_knows_json_is_tested_for_it(capsys: pytest.CaptureFixture[str]) -> None:
-    elsewhere = [
-        ROOT / "tests" / f"{name}.py" for name in ("test_archive_commands", "test_a_load_is_exact_and_no_news")
-    ]
+    files = ("test_archive_commands", "test_a_load_is_exact_and_no_news", "test_a_backfill_says_how_far_it_is")
+    files += ("test_coverage_is_told_as_it_is", "test_counts_are_asked_for_within_a_budget")
+    elsewhere = [ROOT / "tests" / f"{name}.py" for name in files]
     text = "".join(path.read_text(encoding="utf-8") for path in elsewhere)
     tested = {*JSON, *re.findall(r"\(\"(\w+)\",[^\n]* \"--json\"", text)}
     assert {command for command in COMMANDS if "--json" in help_of(capsys, command)} == tested
@@ -441,8 +441,8 @@ def test_a_reader_who_has_had_enough_is_no_error(flags: tuple[str, ...], room: N
 def test_a_pass_again_is_said_to_bring_nothing(fresh: Newsroom, at_fresh: Paperwire) -> None:
     fresh.server.routes["/rss/cs.CL"] = Answer(body=arxiv_feed())
     try:
-        at_fresh("run", *NOW)
-        said = at_fresh("run", "--now", "2026-06-09T08:00:00")
+        at_fresh("run", "--now", "2026-06-09T08:00:00")
+        said = at_fresh("run", "--now", "2026-06-09T09:00:00")
     finally:
         fresh.server.routes |= good_routes()
     assert said.out.splitlines()[:2] == ["✓ arxiv-rss:cs.CL: nothing new", "    no papers announced on 2026-06-09"]

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from storage.index import Index
-from storage.model import Entry
+from storage.model import Entry, Submission
 from tests.builders import NOW, an_entry
 
 DATES = {"announced_on", "published_at", "trending", "text_rank"}  # these come and go without news
 OTHER: dict[str, object] = {"version": 7, "authors": ("Other",), "categories": ("q-bio.QM",)}
-OTHER |= dict.fromkeys(("upvotes", "comment_count", "stars"), 3)
+OTHER |= dict.fromkeys(("upvotes", "comment_count", "stars", "citations"), 3)
+OTHER["versions"] = (Submission(1, NOW, 3),)
 ENTRIES = [an_entry(entry_id=f"oai:arXiv.org:2606.{n:05}v1", title=f"Paper {n}") for n in range(1_200)]
 
 

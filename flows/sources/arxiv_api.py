@@ -16,7 +16,7 @@ from lxml import etree
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.paging import ROWS_MAX, Place, whole_number, write_mark
 from flows.sources.reading import code_url, parsed_xml, rebased, require_ok, sift
 from storage.errors import EntryError, ParseError, SourceError
@@ -42,6 +42,7 @@ _FORBIDDEN_REFERENCE = re.compile(rb"&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|[xX]0*(
 class ArxivApi:
     """Reads `arxiv-api` sources."""
 
+    rhythm = Rhythm.FLOW
     # The API's index is made anew once a day, after the announcements at 20:00 in New York (00:00 or 01:00 UTC).
     default_schedule = "50 2,7,15 * * *"
     delay_seconds = 3.0  # https://info.arxiv.org/help/api/tou.html: one request every three seconds

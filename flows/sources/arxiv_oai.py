@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.oai import Page, read_page
 from flows.sources.oai_records import entry_of
 from flows.sources.reading import rebased, require_ok, sift
@@ -24,6 +24,7 @@ from storage.settings import Source
 _ADDRESS = "https://oaipmh.arxiv.org/oai"
 _FORMAT = "arXivRaw"
 _OVERLAP = timedelta(days=2)
+_EARLIEST = date(2007, 5, 23)  # no record changed last before it, says Identify
 _PAGES_MAX = 10_000  # all of arXiv is some 3,000
 _LATER_PAGE = re.compile(r"page (\d+) of (.+)")
 _UNKNOWN_DAY = "an unknown day"
@@ -35,18 +36,26 @@ _GROUPS = frozenset(["cs", "econ", "eess", "math", "physics", "q-bio", "q-fin", 
 class ArxivOai:
     """Reads `arxiv-oai` sources."""
 
+    rhythm = Rhythm.FLOW
     default_schedule = "30 6,18 * * *"  # arXiv renews its metadata once a day, after the evening's announcement
     delay_seconds = 3.0  # https://info.arxiv.org/help/api/tou.html: one request every three seconds
 
     def plan(self, source: Source, *, now: datetime, mark: str | None = None) -> tuple[Request, ...]:
         """Ask for what changed since two days before the mark; on the first read, for the last `source.days`."""
-        today = now.astimezone(UTC).date()
-        since = date.fromisoformat(mark) - _OVERLAP if mark else today - timedelta(days=source.days)
-        asked = {"verb": "ListRecords", "metadataPrefix": _FORMAT, "from": since.isoformat()}
-        if source.category:
-            asked["set"] = set_of(source.category)
-        url = rebased(f"{_ADDRESS}?{urlencode(asked, quote_via=quote, safe=':')}", source.base_url)
-        return (Request(url=url, key=f"from {since}", conditional=False),)
+        since, _ = self.border(source, now=now, mark=mark)
+        return (_list(source, f"from {since}", {"from": since.isoformat()}),)
+
+    def span(self, source: Source, since: date, until: date) -> tuple[Request, ...]:
+        """Ask for what changed from one day to another; arXiv refuses days before its first, but not to be asked."""
+        first = {} if since <= _EARLIEST else {"from": since.isoformat()}
+        return (_list(source, f"from {since} until {until}", first | {"until": until.isoformat()}),)
+
+    def border(self, source: Source, *, now: datetime, mark: str | None) -> tuple[date, str]:
+        """Return the day with which the next read begins, and the mark that makes it begin there."""
+        if mark:
+            return date.fromisoformat(mark) - _OVERLAP, mark
+        since = now.astimezone(UTC).date() - timedelta(days=source.days)
+        return since, (since + _OVERLAP).isoformat()
 
     def read(self, source: Source, request: Request, fetched: Fetched, parser: Parser) -> Harvest:  # noqa: ARG002
         """Read one page; the last one of a read carries the mark, which is the day the first one was answered."""
@@ -64,6 +73,8 @@ class ArxivOai:
             following=_following(source, request, page, number, began_on),
             mark=began_on.isoformat() if began_on and page.token is None else None,
             again=page.token is None,
+            reached=page.reached,
+            size=page.size,
         )
 
 
@@ -76,6 +87,14 @@ def set_of(category: str) -> str:
     if subject:
         return f"{group}:{archive}:{subject}"
     return archive if archive == group else f"{group}:{archive}"
+
+
+def _list(source: Source, key: str, days: dict[str, str]) -> Request:
+    asked = {"verb": "ListRecords", "metadataPrefix": _FORMAT, **days}
+    if source.category:
+        asked["set"] = set_of(source.category)
+    url = rebased(f"{_ADDRESS}?{urlencode(asked, quote_via=quote, safe=':')}", source.base_url)
+    return Request(url=url, key=key, conditional=False)
 
 
 def _place(request: Request, page: Page, fetched: Fetched) -> tuple[int, date | None]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from flows.fetching import Fetched
 from flows.parsing import ParsedEntry, ParsedFeed, Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.reading import code_url, rebased, require_ok, sift, split_names
 from storage.errors import EntryError, ParseError, SourceError
 from storage.identity import parse_arxiv_id, parse_doi
@@ -32,6 +32,7 @@ _EXPLAINING_STATUSES = (200, 400)  # arXiv answers a bad query with 400 and a fe
 class ArxivRss:
     """Reads `arxiv-rss` sources."""
 
+    rhythm = Rhythm.BATCH
     # Rendered at midnight in New York, 04:00 or 05:00 UTC; the later reads catch a batch that was late or stale.
     default_schedule = "20 4,5,8,13,19 * * *"
     delay_seconds = 3.0  # https://info.arxiv.org/help/api/tou.html: one request every three seconds

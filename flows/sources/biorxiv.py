@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.paging import ROWS_MAX, Place, json_object, license_address, whole_number, write_mark
 from flows.sources.reading import code_url, plain, rebased, require_ok, sift
 from storage.errors import EntryError, ParseError
@@ -36,6 +36,7 @@ _SUFFIX = re.compile(r"\A(?:jr|sr|ii|iii|iv|ph\.?d|m\.?d)\.?\Z", re.IGNORECASE)
 class Biorxiv:
     """Reads `biorxiv` sources."""
 
+    rhythm = Rhythm.FLOW
     default_schedule = "25 5,11,17,23 * * *"
     delay_seconds = 1.0
 

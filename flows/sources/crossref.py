@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.reading import code_url, json_in, rebased, require_ok, sift
 from flows.sources.registries import (
     Parts,
@@ -57,6 +57,7 @@ _KEY = re.compile(r"(?P<mark>\d{4}-\d\d-\d\d) (?:from (?P<read>\d+)|(?P<retracte
 class Crossref:
     """Reads `crossref` sources."""
 
+    rhythm = Rhythm.FLOW
     default_schedule = "40 3,15 * * *"
     delay_seconds = 1.0  # lists, without a mail address of the asker: one a second (the rate headers say so)
 

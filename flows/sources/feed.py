@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urljoin, url
 
 from flows.fetching import Fetched
 from flows.parsing import ParsedEntry, Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.reading import code_url, plain, rebased, require_ok, sift, split_names
 from storage.errors import EntryError
 from storage.identity import parse_arxiv_id, parse_doi
@@ -43,6 +43,7 @@ _CITATION_LINE = re.compile(r"\A.{3,200}, (?:vol\.|issue|pp\.) ")
 class Feed:
     """Reads `feed` sources."""
 
+    rhythm = Rhythm.FEED
     default_schedule = "40 */4 * * *"
     delay_seconds = 2.0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.reading import code_url, json_in, rebased, require_ok, sift
 from storage.errors import EntryError, ParseError
 from storage.identity import parse_arxiv_id
@@ -26,6 +26,7 @@ _SATURDAY = 5
 class HfDaily:
     """Reads `hf-daily` sources."""
 
+    rhythm = Rhythm.LISTS
     default_schedule = "35 1,7,13,19 * * *"  # lists grow during their day, votes for weeks
     delay_seconds = 1.0
 

@@ -7,6 +7,7 @@ them. What the records hold is for the caller to read. A record whose XML is dam
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,6 +20,7 @@ from storage.settings import Source
 _LISTS = ("ListRecords", "GetRecord")
 _TOKEN_CHARACTERS_MAX = 2_000
 _SAID_CHARACTERS_MAX = 200
+_SIZE_DIGITS_MAX = 12
 _DAMAGED_MAX = 100  # records; with more, the answer as a whole is no good
 _HEAD_BYTES_MAX = 4_096  # within so many, an answer has said what it is
 _ROOT = re.compile(rb"<OAI-PMH\b[^>]*>")
@@ -49,6 +51,8 @@ class Page:
     deleted: tuple[str, ...]  # identifiers
     damaged: tuple[str, ...]  # a line for each record that could not be read
     token: str | None  # of the next page; None on the last
+    reached: date | None  # the last day of the page, where its records are in the order of their days; else the first
+    size: int | None  # records in the whole list, where it says
 
 
 def read_page(source: Source, body: bytes) -> Page:
@@ -73,6 +77,8 @@ def read_page(source: Source, body: bytes) -> Page:
         deleted=tuple(_record(record).identifier for record in records if _is_deleted(record)),
         damaged=damaged,
         token=_token(source, listed) if listed is not None else None,
+        reached=_reached(records),
+        size=_size(listed) if listed is not None else None,
     )
 
 
@@ -134,6 +140,20 @@ def _token(source: Source, listed: etree._Element) -> str | None:
     if len(token) > _TOKEN_CHARACTERS_MAX:
         raise ParseError(source.name, f"its resumption token has {len(token):,} characters")
     return token or None
+
+
+def _reached(records: Sequence[etree._Element]) -> date | None:
+    days = [day for record in records if (day := _record(record).changed_on)]
+    if not days:
+        return None
+    return days[-1] if days == sorted(days) else min(days)
+
+
+def _size(listed: etree._Element) -> int | None:
+    """Return how many records the whole list has. arXiv said so until its server of 2025."""
+    token = _child(listed, "resumptionToken")
+    said = (token.get("completeListSize") or "") if token is not None else ""
+    return int(said) if said.isdecimal() and said.isascii() and len(said) <= _SIZE_DIGITS_MAX else None
 
 
 def _child(element: etree._Element, name: str) -> etree._Element | None:

@@ -14,12 +14,13 @@ from itertools import pairwise
 
 from lxml import etree
 
+from flows.calendars import batch_day
 from flows.sources.oai import Record, day_of, local_name, text_in
 from flows.sources.reading import code_url, plain
 from publishers.readable import readable
 from storage.errors import EntryError
 from storage.identity import parse_arxiv_id, parse_doi
-from storage.model import Entry
+from storage.model import Entry, Submission
 from storage.settings import Source
 
 # Captures of 2016 to 2023 have abstracts with two spaces in front, broken into lines of less than 80 characters.
@@ -33,6 +34,7 @@ _ET_AL = re.compile(r"et al\.?")
 _TEX_CHARACTERS_MAX = 500  # a name that is longer is none, and stays as it is
 _SUFFIX = re.compile(r"(?:[JS]r|II|III|IV)\.?")
 _LATELY = timedelta(days=30)  # so long a version is news; moderators hold some back for weeks
+_SIZE = re.compile(r"([0-9]{1,9})kb", re.IGNORECASE)
 _NO_JOURNAL = re.compile(r"https?:|doi:", re.IGNORECASE)
 
 
@@ -58,14 +60,17 @@ def entry_of(source: Source, record: Record) -> Entry:
         categories=said.categories,
         url=f"https://arxiv.org/abs/{base}" if base else said.address,
         pdf_url=f"https://arxiv.org/pdf/{base}" + (f"v{said.version}" if said.version else "") if base else None,
-        code_url=code_url(None, said.abstract),
+        code_url=code_url(None, said.abstract) or code_url(None, said.comments),
         arxiv_id=base,
         version=said.version,
+        versions=said.versions,
         doi=said.doi,
         published_at=said.published_at,
         journal_ref=said.journal_ref,
         license_url=said.license_url,
-        announce_type=_announce_type(record, said),
+        announce_type=(announced := _announce_type(record, said)),
+        # A record says when its paper was submitted, and that tells the batch it was announced in.
+        announced_on=batch_day(said.published_at) if announced == "new" and said.published_at else None,
         withdrawn=said.withdrawn,
         text_rank=3 if own else 1,
     )
@@ -98,7 +103,7 @@ def split_authors(text: str) -> tuple[str, ...]:
     Affiliations go, a collaboration before its colon is a name, TeX accents are letters, initials stand apart.
     """
     bare = " ".join(text.split())
-    for _ in range(_NESTED_MAX):
+    for _ in range(_NESTED_MAX if "(" in bare else 0):
         bare = _IN_PARENTHESES.sub("", bare)
     names: list[str] = []
     for part in _BETWEEN_NAMES.split(bare.partition("(")[0].replace(")", "")):
@@ -118,9 +123,11 @@ class _Said:
     abstract: str
     authors: tuple[str, ...]
     categories: tuple[str, ...]
+    comments: str = ""
     address: str | None = None
     version: int | None = None
     versioned_at: datetime | None = None  # when that version came
+    versions: tuple[Submission, ...] = ()
     withdrawn: bool = False
     published_at: datetime | None = None
     doi: str | None = None
@@ -131,17 +138,20 @@ class _Said:
 def _raw(record: Record, metadata: etree._Element) -> _Said:
     """Read `arXivRaw`, and `arXivOld`, which is the same without versions."""
     texts = {local_name(child): text_in(child) for child in metadata}
-    versions = dict(_versions(metadata))
+    versions = {number: (mail_date(date), size) for number, date, size in _versions(metadata)}
+    last = max(versions, default=0)
     return _Said(
         names=(texts.get("id", ""), record.identifier),
         title=texts.get("title", "").strip(),
         abstract=unwrap(texts.get("abstract", "")),
         authors=split_authors(texts.get("authors", "")),
         categories=tuple(texts.get("categories", "").split()),
-        version=max(versions, default=None),
-        versioned_at=_mail_date(versions[max(versions)]) if versions else None,
+        comments=texts.get("comments", ""),
+        version=last or None,
+        versioned_at=versions[last][0] if versions else None,
+        versions=tuple(Submission(n, at, _bytes(size)) for n, (at, size) in sorted(versions.items()) if at),
         withdrawn=_is_empty(metadata),
-        published_at=_mail_date(versions.get(1, "")),
+        published_at=versions[1][0] if 1 in versions else None,
         doi=parse_doi(texts.get("doi", "")),
         journal_ref=" ".join(texts.get("journal-ref", "").split()) or None,
         license_url=texts.get("license", "").strip() or None,
@@ -157,6 +167,7 @@ def _arxiv(record: Record, metadata: etree._Element) -> _Said:
         abstract=unwrap(texts.get("abstract", "")),
         authors=_spelled(map(_full_name, authors)),
         categories=tuple(texts.get("categories", "").split()),
+        comments=texts.get("comments", ""),
         published_at=_first_day(texts.get("id", ""), [texts.get("created", "")]),
         doi=parse_doi(texts.get("doi", "")),
         journal_ref=" ".join(texts.get("journal-ref", "").split()) or None,
@@ -203,12 +214,19 @@ def _is_wrapped(before: str, line: str) -> bool:
     return no_room and (len(before) < _COLUMNS or " " not in before.strip())
 
 
-def _versions(metadata: etree._Element) -> Iterator[tuple[int, str]]:
-    """Yield (number, date as it is written)."""
+def _versions(metadata: etree._Element) -> Iterator[tuple[int, str, str]]:
+    """Yield (number, date, size), both as they are written."""
     for child in metadata:
         number = (child.get("version") or "").removeprefix("v")
         if local_name(child) == "version" and number.isdecimal() and number.isascii() and len(number) <= 4:
-            yield int(number), next((text_in(inner) for inner in child if local_name(inner) == "date"), "")
+            said = {local_name(inner): text_in(inner) for inner in reversed(child)}
+            yield int(number), said.get("date", ""), said.get("size", "")
+
+
+def _bytes(size: str) -> int | None:
+    """Read "42kb": arXiv rounds to thousands of bytes."""
+    found = _SIZE.fullmatch(size.strip())
+    return int(found[1]) * 1_000 if found else None
 
 
 def _is_empty(metadata: etree._Element) -> bool:
@@ -218,7 +236,8 @@ def _is_empty(metadata: etree._Element) -> bool:
     return said.get("size", "").lower() == "0kb" and "I" in said.get("source_type", "")
 
 
-def _mail_date(said: str) -> datetime | None:
+def mail_date(said: str) -> datetime | None:
+    """Return the moment in a date as mail has it, in UTC; None where it is none."""
     try:
         at = parsedate_to_datetime(said)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

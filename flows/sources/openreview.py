@@ -16,7 +16,7 @@ import orjson
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.paging import ROWS_MAX, Place, json_object, license_address, whole_number, write_mark
 from flows.sources.reading import code_url, rebased, require_ok, sift, split_names
 from storage.errors import EntryError, FetchError, ParseError
@@ -41,6 +41,7 @@ _NOBODY = re.compile(r"\Aanonymous(?: authors?)?\Z", re.IGNORECASE)
 class OpenReview:
     """Reads `openreview` sources."""
 
+    rhythm = Rhythm.FLOW
     default_schedule = "10 6,18 * * *"
     delay_seconds = 3.0
 

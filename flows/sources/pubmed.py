@@ -18,7 +18,7 @@ from lxml import etree
 
 from flows.fetching import Fetched
 from flows.parsing import Parser
-from flows.sources.interface import Harvest, Request
+from flows.sources.interface import Harvest, Request, Rhythm
 from flows.sources.reading import code_url, json_in, rebased, require_ok, sift
 from flows.sources.registries import Parts, earliest, journal_reference, known_parts, marked_title, notice_title
 from storage.errors import EntryError, FetchError, ParseError
@@ -42,6 +42,7 @@ _LOST_NAMED = 3
 class PubMed:
     """Reads `pubmed` sources."""
 
+    rhythm = Rhythm.FLOW
     default_schedule = "10 3,9 * * *"  # NBK25497: large jobs between 9 pm and 5 am in New York
     delay_seconds = 1.0  # three requests a second are allowed
 

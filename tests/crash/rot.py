@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.decide import decide
 from storage.archive import Archive
+from storage.coverage import Batch, CoverageLog, State, Verdict, joined, packed
 from storage.fetchlog import FetchLog, FetchRow, SourceState
 from tests.builders import NOW, an_entry
 from tests.crash.report import Row
@@ -57,11 +58,14 @@ def make_archive(workers: Workers, home: Path) -> None:
 
 
 def fill_index(archive: Archive) -> None:
-    """Rows in every table that no file can tell of: read sources, gaps, a refused entry, acknowledged events."""
-    log = FetchLog(archive.index)
+    """Rows in every table that no file can tell of: reads, their coverage, refused entries, acknowledged events."""
+    log, coverage = FetchLog(archive.index), CoverageLog(archive.index)
     for number in range(12):
         at = NOW + timedelta(hours=number)
-        log.record(_state(number, at), tuple(_fetch(number, page, at) for page in range(3)), (at.date(),))
+        log.record(_state(number, at), tuple(_fetch(number, page, at) for page in range(3)))
+        with archive.index.transaction():
+            coverage.record([_batch(number, at)])
+            coverage.judge([_verdict(number, at)], now=at)
     refused = [an_entry(source=f"feed:{n}", entry_id=f"https://example.org/{n}", title=" ") for n in range(12)]
     archive.append(refused, source="feed", batch_id="refused", now=NOW, decide=decide)
     archive.index.acknowledge([event.event_id for event in archive.index.pending_events()[::2]], now=NOW)
@@ -76,6 +80,22 @@ def _state(number: int, at: datetime) -> SourceState:
         error=None,
         failing_since=None,
         notes=("a list of another day",),
+    )
+
+
+def _batch(number: int, at: datetime) -> Batch:
+    ids = joined(packed(["https://example.org/1", "https://example.org/2"]))
+    return Batch(source=f"feed:{number}", day=at.date(), asked_at=at, read_at=at, grew_at=at, listed=2, came=2, ids=ids)
+
+
+def _verdict(number: int, at: datetime) -> Verdict:
+    return Verdict(
+        source=f"feed:{number}",
+        day=at.date(),
+        state=State.LATE,
+        missing=True,
+        came=2,
+        why="it is empty on a working day",
     )
 
 

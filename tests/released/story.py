@@ -33,7 +33,7 @@ _TABLES: dict[str, Sequence[tuple[object, ...]]] = {
     "topic_changes": [("short", 2)],
     "meta": [("published_seq", "7"), ("catalog", "cd" * 32), ("tagged_seq", "7")],
 }  # fmt: skip
-KEPT = ("fetches", "source_states", "gaps", "rejects")
+KEPT = ("fetches", "source_states", "rejects")
 _Row = dict[str, Any]
 
 
