@@ -37,7 +37,7 @@ def topics(days: int, home: Path, data: Path) -> None:
 
 
 def _poll(step: str, days: int, home: Path, data: Path, *, topics: Sequence[Topic]) -> None:
-    from flows.pipeline import ingest_source, open_tools
+    from flows.pipeline import ingest_source, open_tools, shown_after
 
     with _server(home, data) as (url, turn_to):
         sources = tuple(
@@ -49,8 +49,8 @@ def _poll(step: str, days: int, home: Path, data: Path, *, topics: Sequence[Topi
             for day in range(1, days + 1):
                 turn_to(day)
                 now = datetime(2026, 6, day, 6, tzinfo=UTC)
-                with open_tools(settings) as tools:
-                    reports = [ingest_source(settings, s.name, now=now, tools=tools) for s in sources]
+                with shown_after(settings, now=now), open_tools(settings) as tools:
+                    reports = [ingest_source(settings, s.name, now=now, tools=tools, shown=False) for s in sources]
                 assert all(report.ok for report in reports), reports
                 entries += sum(report.entries for report in reports)
                 new += sum(report.new for report in reports)

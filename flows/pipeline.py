@@ -121,12 +121,17 @@ def source_named(settings: Settings, name: str) -> Source:
     return found
 
 
-def ingest_source(settings: Settings, name: str, *, now: datetime, tools: Tools | None = None) -> SourceReport:
-    """Read one source and commit what it said; failures are in the report. Raises SourceError for an unknown name."""
+def ingest_source(
+    settings: Settings, name: str, *, now: datetime, tools: Tools | None = None, shown: bool = True
+) -> SourceReport:
+    """Read one source and commit what it said; failures are in the report.
+
+    Where it is not to be `shown`, papers.duckdb is left to the caller. Raises SourceError for an unknown name.
+    """
     source = source_named(settings, name)
     if tools is None:
         with open_tools(settings) as opened:
-            return ingest_source(settings, name, now=now, tools=opened)
+            return ingest_source(settings, name, now=now, tools=opened, shown=shown)
     started = time.monotonic()
     with Archive(settings.home, limits=settings.limits) as archive:
         log = FetchLog(archive.index)
@@ -136,7 +141,8 @@ def ingest_source(settings: Settings, name: str, *, now: datetime, tools: Tools 
         try:
             changed = keep_coverage(archive.index, settings, source, reading, commits, error, now=now)
             reading = _compacted(archive, reading, now=now)
-            refresh_catalog(archive, settings, topics_of(settings), now=now)
+            if shown:
+                refresh_catalog(archive, settings, topics_of(settings), now=now)
         except ArchiveError as failure:
             error = error or str(failure)
         log.record(_state(source, before, reading, error, now=now), reading.fetches)
@@ -253,9 +259,9 @@ def run_pass(
     if not names:
         raise ConfigError("no [[source]] is configured", path=settings.path)
     reports = []
-    with open_tools(settings) as tools:
+    with shown_after(settings, now=now), open_tools(settings) as tools:
         for name in names:
-            reports.append(ingest_source(settings, name, now=now, tools=tools))
+            reports.append(ingest_source(settings, name, now=now, tools=tools, shown=False))
             if on_source:
                 on_source(reports[-1])
     events = pending_events(settings)
@@ -266,6 +272,16 @@ def run_pass(
     deliveries = newsletter(settings, now=now)
     tidy(settings, now=now)
     return PassReport(sources=tuple(reports), publish=published, deliveries=deliveries)
+
+
+@contextmanager
+def shown_after(settings: Settings, *, now: datetime) -> Iterator[None]:
+    """Let papers.duckdb have what was committed, also of a pass that was interrupted."""
+    try:
+        yield
+    finally:
+        with Archive(settings.home, limits=settings.limits) as archive:
+            refresh_catalog(archive, settings, topics_of(settings), now=now)
 
 
 def _append(archive: Archive, source: Source, entries: Sequence[Entry], *, now: datetime) -> Commit:

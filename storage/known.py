@@ -9,6 +9,8 @@ from storage import identity
 from storage.likeness import same_work, work_of
 from storage.model import Entry, Paper
 
+_ALIKE_MAX = 100  # papers of one title: what more share tells no work from another, and each costs a look
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
@@ -72,7 +74,7 @@ class Known:
         names = [alias for alias in weak if not alias.startswith("guid:")]
         like = {p for alias in names for p in self._carriers.get(alias, ()) if p in self.papers}
         work, found = work_of(entry), None
-        for paper_id in like:
+        for paper_id in like if len(like) <= _ALIKE_MAX else ():
             known = self.papers[paper_id]
             if not identity.contradiction(strong, known.aliases) and same_work(work, work_of(known)):
                 if found is not None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.known import Known
 from storage.likeness import Work, judge, names_of, same_work, work_of
+from storage.titles import title_key
 from tests.builders import a_paper, an_entry
 
 ABSTRACT = (
@@ -267,3 +269,21 @@ def test_an_entry_and_the_paper_it_became_are_one_work() -> None:
     bare = work_of(an_entry(arxiv_id=None))
     assert bare.aliases == ()
     assert both_ways(bare, work_of(a_paper())) == "equal title, 2 of 2 authors"
+
+
+@pytest.mark.parametrize(("others", "is_joined"), [(99, True), (100, False)])
+def test_a_title_that_very_many_share_tells_no_work(others: int, is_joined: bool) -> None:
+    papers = [
+        a_paper(paper_id=f"arxiv:2606.{n:05}", aliases=_named(n), title=TITLE, abstract=ELSEWHERE, authors=(f"N {n}",))
+        for n in range(1, others + 1)
+    ]
+    its_own = a_paper(
+        paper_id="arxiv:2606.10000", aliases=_named(10_000), title=TITLE, abstract=ABSTRACT, authors=NAMES
+    )
+    entry = an_entry(entry_id="x", arxiv_id=None, doi="10.1000/x", title=TITLE, abstract=ABSTRACT, authors=NAMES)
+    found = Known([*papers, its_own]).match(entry).paper_id
+    assert (found == "arxiv:2606.10000") is is_joined
+
+
+def _named(number: int) -> tuple[str, ...]:
+    return (f"arxiv:2606.{number:05}", f"title:{title_key(TITLE)}")
