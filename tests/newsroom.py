@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time
 from email.utils import format_datetime
 from html import escape
 from pathlib import Path
@@ -23,6 +23,7 @@ import duckdb
 import pytest
 
 from flows import cli
+from flows.calendars import NEW_YORK
 from storage.catalog import catalog_path
 from tests.servers import Answer, Server
 
@@ -30,13 +31,12 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMAND = Path(sys.executable).with_name("paperwire")
 TODAY = date(2026, 6, 9)
 GOOD_TITLES = ("A good paper of arXiv", "A good paper of Hugging Face", "A good paper of a journal")
-_NEW_YORK_SUMMER = timedelta(hours=4)
 _PATIENCE_SECONDS = 120
 
 
 def arxiv_feed(*papers: tuple[str, str], category: str = "cs.CL", day: date = TODAY) -> bytes:
     """arXiv's RSS of a category: (id, title) each, all new on `day`."""
-    midnight = format_datetime(datetime.combine(day, time(), tzinfo=UTC) + _NEW_YORK_SUMMER)
+    midnight = format_datetime(datetime.combine(day, time(), tzinfo=NEW_YORK))
     items = "".join(
         f"<item><title>{escape(title)}</title><link>https://arxiv.org/abs/{name}</link>"
         f"<description>arXiv:{name}v1 Announce Type: new \nAbstract: We say why {escape(title)} matters.</description>"

@@ -14,16 +14,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, Queue
 
 import duckdb
 import pytest
 
+from flows.calendars import NEW_YORK
 from storage.settings import parse_settings
 from tests.newsroom import arxiv_feed, daily_list, heed_interrupts, journal_feed
 from tests.oai_repository import error
-from tests.servers import Answer, Ask, Server
+from tests.servers import Answer, Ask, Route, Server
 from tests.wire_tools import free_port, get
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +35,7 @@ _STOP_SECONDS_MAX = 10.0
 _INTERRUPTED = 130
 # Targets that would change the environment this very test runs in.
 _SETS_UP = re.compile(r"uv sync|make-venv")
+_CATEGORIES = ("cs.CL", "cs.CV", "cs.LG", "cs.AI")
 _SOURCES = (
     "arxiv-rss:cs.CL",
     "arxiv-rss:cs.CV",
@@ -142,10 +145,12 @@ def providers() -> Iterator[Server]:
     def listed(ask: Ask) -> Answer:
         return Answer(body=daily_list(("2606.00002", "A paper with votes")))
 
-    routes = {
-        f"/rss/{category}": Answer(body=arxiv_feed((f"2606.0010{n}", f"A paper of {category}"), category=category))
-        for n, category in enumerate(("cs.CL", "cs.CV", "cs.LG", "cs.AI"))
-    }
+    def announced(ask: Ask) -> Answer:
+        category, today = ask.path.rpartition("/")[2], datetime.now(NEW_YORK).date()
+        name = f"2606.0010{_CATEGORIES.index(category)}"
+        return Answer(body=arxiv_feed((name, f"A paper of {category}"), category=category, day=today))
+
+    routes: dict[str, Route] = {f"/rss/{category}": announced for category in _CATEGORIES}
     journal = Answer(body=journal_feed({"guid": "1", "title": "A paper of a journal"}))
     nothing = Answer(body=error("noRecordsMatch"), headers={"Content-Type": "text/xml"})
     routes |= {"/oai": nothing, "/natmachintell.rss": journal}
