@@ -303,8 +303,8 @@ def _judge_flow(source: str, day: date, batches: Mapping[date, Batch], now: date
 def usual(batches: Mapping[date, Batch], day: date) -> tuple[int, int] | tuple[None, None]:
     """The fewest and the most entries that a day like this one brings; None where too few are known.
 
-    A third and three times the median, and as much again as chance moves it: of the lists of a year, 1 in 100 is
-    outside.
+    A third and three times the median, and what chance adds. Of 166 daily lists none was below or above; of 413 days
+    polled from arXiv five were below, on which one to five papers had come.
     """
     near = [
         batch

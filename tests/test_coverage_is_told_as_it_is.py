@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from flows import cli
@@ -175,6 +176,31 @@ def test_the_lists_of_nine_months_are_within_what_is_usual_but_for_a_few(unpack:
     print(f"\n{len(lists)} lists, {len(outside)} outside of what is usual: {outside}")
     assert len(lists) > 150
     assert len(outside) <= len(lists) // 50
+
+
+def test_the_days_that_pollers_lost_are_below_what_is_usual_and_hardly_another(shared_data: Path) -> None:
+    path = shared_data / "bench" / "polling_sightings.parquet"
+    if not path.is_file():
+        pytest.skip("the captured sightings (../shared/data/bench) are not beside this checkout")
+    days, short = 0, []
+    for poller in ("dw-dengwei", "KAFKA2306", "xmkxabc"):
+        rows = duckdb.execute(
+            "SELECT day::DATE, count(DISTINCT arxiv_id) FROM read_parquet(?) WHERE source = ? GROUP BY 1 ORDER BY 1",
+            [str(path), poller],
+        ).fetchall()
+        batches = known({day: count for day, count in rows if not may_rest(day)})
+        days += len(batches)
+        lows = ((day, batch.came, usual(batches, day)[0]) for day, batch in batches.items())
+        short += [(poller, str(day), came, low) for day, came, low in lows if low is not None and came < low]
+    print(f"\n{days} polled working days, {len(short)} below what is usual: {short}")
+    assert [(poller, day) for poller, day, _, _ in short] == [
+        ("dw-dengwei", "2025-10-14"),
+        ("dw-dengwei", "2025-11-18"),
+        ("KAFKA2306", "2025-10-14"),
+        ("KAFKA2306", "2025-11-19"),
+        ("KAFKA2306", "2025-11-20"),
+    ]
+    assert all(came <= 5 for _, _, came, _ in short), "no day of an ordinary size is called short"
 
 
 # The calendar
