@@ -8,7 +8,6 @@ tells of everything as news, so that neither takes anything from the other.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -17,13 +16,13 @@ from datetime import date, datetime, timedelta
 from typing import get_args
 
 from flows.backfill_state import Backfill, begun_backfill, forget_backfill, keep_backfill
+from flows.bars import Bars, no_bar
 from flows.decide import decide
 from flows.harvesting import Place, Reading, Tools, read_requests
-from flows.pipeline import open_tools, topics_of
+from flows.pipeline import digest_of, open_tools, topics_of
 from flows.searching import refresh_search
 from flows.sources import adapter_for
 from flows.sources.interface import Spanning
-from flows.upkeep import Bars, no_bar
 from storage.archive import Archive
 from storage.catalog import refresh_catalog
 from storage.compact import compact, compact_if_due
@@ -111,10 +110,7 @@ def _watch_nothing(_: Backfill) -> None:
 
 
 def _spanning(settings: Settings, name: str) -> tuple[Source, Spanning]:
-    source = next((s for s in settings.source if s.name == name), None)
-    if source is None:
-        known = ", ".join(s.name for s in settings.source) or "none"
-        raise ConfigError(f"no source is named {name!r}; known: {known}", path=settings.path)
+    source = settings.source_named(name)
     adapter = adapter_for(source.kind)
     if not isinstance(adapter, Spanning):
         kinds = [kind for kind in get_args(SourceKind) if isinstance(adapter_for(kind), Spanning)]
@@ -224,11 +220,10 @@ class _Reader:
             return decide_quietly(candidate, known, now, at)
 
         if part.entries:
-            digest = hashlib.blake2b(repr(part.entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
             commit = self._archive.append(
                 part.entries,
                 source=state.source,
-                batch_id=f"backfill of {state.source} since {state.begun_at.isoformat()}/{digest}",
+                batch_id=f"backfill of {state.source} since {state.begun_at.isoformat()}/{digest_of(part.entries)}",
                 now=now,
                 decide=decided,
             )

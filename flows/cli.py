@@ -59,12 +59,9 @@ def run(*, now: str | None = None, source: str | None = None, common: Common = C
         Read only this source; `paperwire sources` lists them.
     """
     settings, clock = common.settings(), moment(now, "--now")
-    names = [s.name for s in settings.source]
-    if source is not None and source not in names:
-        raise ConfigError(f"no source is named {source!r}; known: {', '.join(names) or 'none'}", path=settings.path)
+    names = [settings.source_named(source).name] if source is not None else [s.name for s in settings.source]
     from flows.pipeline import run_pass
 
-    names = [source] if source else names
     with show.pass_progress(quiet=common.json, total=len(names), names=names) as progress:
         report = run_pass(settings, now=clock, only=source, on_source=progress.source_done, on_page=progress.pages_done)
     show.pass_report(report, settings, as_json=common.json)
@@ -206,9 +203,8 @@ def coverage(
         Look at this source only; `paperwire sources` lists them.
     """
     settings = common.settings()
-    names = [s.name for s in settings.source]
-    if source is not None and source not in names:
-        raise ConfigError(f"no source is named {source!r}; known: {', '.join(names) or 'none'}", path=settings.path)
+    if source is not None:
+        settings.source_named(source)
     from flows import show_coverage
     from flows.asking import coverage_of
 

@@ -28,7 +28,7 @@ _SETTLED = timedelta(days=3)  # after its day, a list is what it will be
 _LIKE_DAYS, _LIKE_MIN = 60, 4  # how far around a day its like are looked for, and how many it takes
 _USUAL_MIN = 10  # papers a day: a source that usually brings fewer may bring none
 _NEVER = "the batch was never read"
-_GONE = "none of the {} entries listed before is left: others may have come and gone in between"
+_GONE = "none of the "  # how what a feed lost begins, which no later read can bring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +192,10 @@ def _note_flow(
         ids = packed(i for one in good for i in one.ids) or before
         same = any(one.same for one in good)
         repeated = len(ids & before) if listed or same else 0
-        gone = _GONE.format(len(before)) if before and listed and not repeated else ""
-        kept = row.lost if row.lost.startswith(_GONE.partition("{")[0]) else ""
+        gone = ""
+        if before and listed and not repeated:
+            gone = f"{_GONE}{len(before)} entries listed before is left: others may have come and gone in between"
+        kept = row.lost if row.lost.startswith(_GONE) else ""
         lost = [*filter(None, [kept or gone]), *lost]
         listed, papers = row.listed or (len(ids) if same else 0), len(ids - before)
         row = replace(row, ids=joined(ids), repeated=repeated, listed=listed)
@@ -285,7 +287,7 @@ def _judge_flow(source: str, day: date, batches: Mapping[date, Batch], now: date
             return None
         return _missing(source, day, State.FAILED, "nobody read it")
     if not _is_good(batch):
-        if later is not None and not batch.lost.startswith(_GONE.partition("{")[0]):
+        if later is not None and not batch.lost.startswith(_GONE):
             return _verdict(batch, State.COMPLETE, f"made up for on {later.day}", None, None)
         left = "the read broke off; the next one goes on where it did" if not batch.whole else ""
         bad = State.FAILED if batch.read_at is None else State.PARTIAL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cache
 
 from flows.coverage import JUDGED_DAYS, covers, healer, judged, made_up, noted
 from flows.harvesting import Reading
@@ -69,10 +70,11 @@ def judge_coverage(archive: Archive, settings: Settings, *, now: datetime) -> tu
 
 
 def _verdicts(log: CoverageLog, settings: Settings, sources: Sequence[Source], now: datetime) -> Iterator[Verdict]:
+    facts = cache(lambda source: _facts(log, source))  # one wide source may make up for many
     for source in sources:
-        wide = (healer(other, _facts(log, other)) for other in settings.source if covers(other, source))
+        wide = (healer(other, facts(other)) for other in settings.source if covers(other, source))
         healers = [one for one in wide if one]
-        yield from judged(source.name, adapter_for(source.kind).rhythm, _facts(log, source), healers=healers, now=now)
+        yield from judged(source.name, adapter_for(source.kind).rhythm, facts(source), healers=healers, now=now)
 
 
 def _facts(log: CoverageLog, source: Source) -> dict[date, Batch]:

@@ -7,19 +7,18 @@ at most one part.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from flows.asked import Asked, Said, look, used_up
+from flows.bars import Bars, Progress, no_bar
 from flows.counters import Answers, Counter, Question, counters_of, key_of
 from flows.decide import decide
 from flows.fetching import Fetched, Fetcher
-from flows.pipeline import open_tools, topics_of
+from flows.pipeline import digest_of, open_tools, topics_of
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
 from storage.errors import ArchiveError, FetchError, SourceError
@@ -29,8 +28,6 @@ from storage.model import Candidate, Entry, Intent, Paper
 from storage.settings import Settings, Source
 
 T = TypeVar("T")
-Progress = Callable[[int, int | None], None]
-Bars = Callable[[str], AbstractContextManager[Progress]]
 
 FIRST_DAYS = (1, 3, 7, 14)  # after a paper was announced; then every month
 MONTH_DAYS = 30
@@ -85,11 +82,6 @@ class CountReport:
     def well(self) -> bool:
         """Whether nothing went wrong."""
         return self.error is None and not self.problems
-
-
-def no_bar(_: str) -> AbstractContextManager[Progress]:
-    """A bar that nobody sees."""
-    return nullcontext(lambda _done, _total: None)
 
 
 def step_of(age_days: int) -> int | None:
@@ -345,8 +337,7 @@ class _Desk:
         known = self.archive.papers(tally.counts)
         entries = [count_entry(self.counter, paper, tally.counts[p]) for p, paper in sorted(known.items())]
         if entries:
-            digest = hashlib.blake2b(repr(entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
-            batch_id = f"{self.counter.name}@{self.now.isoformat()}/{digest}"
+            batch_id = f"{self.counter.name}@{self.now.isoformat()}/{digest_of(entries)}"
             commit = self.archive.append(
                 entries, source=self.counter.name, batch_id=batch_id, now=self.now, decide=decide_count
             )

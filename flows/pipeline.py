@@ -234,6 +234,11 @@ def tidy(settings: Settings, *, now: datetime) -> int:
         return FetchLog(archive.index).forget(before=now - _RECORDS_KEPT)
 
 
+def digest_of(entries: Sequence[Entry]) -> str:
+    """What makes the id of a batch: the same for the same entries in the same order."""
+    return hashlib.blake2b(repr(entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
 def pending_events(settings: Settings) -> tuple[Event, ...]:
     """The outbox: events committed and not yet acknowledged, oldest first."""
     with Archive(settings.home, limits=settings.limits) as archive:
@@ -285,8 +290,7 @@ def shown_after(settings: Settings, *, now: datetime) -> Iterator[None]:
 
 
 def _append(archive: Archive, source: Source, entries: Sequence[Entry], *, now: datetime) -> Commit:
-    digest = hashlib.blake2b(repr(entries).encode("utf-8", "replace"), digest_size=12).hexdigest()
-    batch_id = f"{source.name}@{now.isoformat()}/{digest}"
+    batch_id = f"{source.name}@{now.isoformat()}/{digest_of(entries)}"
     return archive.append(entries, source=source.name, batch_id=batch_id, now=now, decide=decide)
 
 

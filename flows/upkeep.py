@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from flows.bars import Bars, no_bar
 from flows.decide import decide
 from flows.downloading import Downloader, is_url
 from flows.enriching import CountReport, enrich
@@ -31,10 +32,6 @@ from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
 from storage.repair import Repair, repair
 from storage.settings import Settings, Source
 from storage.verify import Verification, verify
-
-Progress = Callable[[int, int | None], None]
-Bars = Callable[[str], AbstractContextManager[Progress]]
-"""A bar with a label, for one step of the work."""
 
 _TRIES = 3  # a pass may commit while the archive is verified; then what was read is of two moments
 
@@ -83,11 +80,6 @@ class MaintainReport:
     def well(self) -> bool:
         """Whether nothing is wrong with the archive."""
         return not self.verification.faults
-
-
-def no_bar(_: str) -> AbstractContextManager[Progress]:
-    """A bar that nobody sees."""
-    return nullcontext(lambda _done, _total: None)
 
 
 def require_source_name(name: str) -> None:

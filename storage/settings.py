@@ -215,6 +215,14 @@ class Settings(_Table):
     path: Annotated[Path | None, Field(exclude=True)] = None
     home: Annotated[Path, Field(exclude=True)] = Path(".paperwire")
 
+    def source_named(self, name: str) -> Source:
+        """The source with this name. Raises ConfigError."""
+        found = next((s for s in self.source if s.name == name), None)
+        if found is None:
+            known = ", ".join(s.name for s in self.source) or "none"
+            raise ConfigError(f"no source is named {name!r}; known: {known}", path=self.path)
+        return found
+
     @model_validator(mode="after")
     def _unique(self) -> Settings:
         _refuse_twice("source", "name", [s.name for s in self.source])
