@@ -73,7 +73,15 @@ class Counter(Protocol):
         ...
 
 
-class SemanticScholar:
+class _KeyInHeader:
+    """A provider whose address carries no key."""
+
+    def keyed(self, url: str, key: str) -> str:  # noqa: ARG002
+        """As it is."""
+        return url
+
+
+class SemanticScholar(_KeyInHeader):
     """POST /graph/v1/paper/batch: a list as long as the one asked, null for what is unknown."""
 
     name = "semantic-scholar"
@@ -98,10 +106,6 @@ class SemanticScholar:
     def key_header(self, key: str) -> dict[str, str]:
         """Its own header."""
         return {"x-api-key": key}
-
-    def keyed(self, url: str, key: str) -> str:  # noqa: ARG002
-        """As it is."""
-        return url
 
     def read(self, source: Source, ids: Sequence[str], fetched: Fetched) -> Answers:
         """One element for each id, in order."""
@@ -156,7 +160,7 @@ class OpenAlex:
         return _counted((doi, _field(work, "cited_by_count"), None) for doi, work in named if doi in asked)
 
 
-class GitHub:
+class GitHub(_KeyInHeader):
     """GET /repos/OWNER/NAME: one repository a request."""
 
     name = "github"
@@ -179,10 +183,6 @@ class GitHub:
     def key_header(self, key: str) -> dict[str, str]:
         """The usual one."""
         return {"Authorization": f"Bearer {key}"}
-
-    def keyed(self, url: str, key: str) -> str:  # noqa: ARG002
-        """As it is."""
-        return url
 
     def read(self, source: Source, ids: Sequence[str], fetched: Fetched) -> Answers:
         """Its stars; a repository that is gone has no count. One that moved was followed to where it is."""

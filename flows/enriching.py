@@ -22,7 +22,7 @@ from flows.pipeline import digest_of, open_tools, topics_of
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
 from storage.errors import ArchiveError, FetchError, SourceError
-from storage.fetchlog import FetchLog, FetchRow, SourceState
+from storage.fetchlog import FetchLog, FetchRow, state_after
 from storage.locks import exclusive
 from storage.model import Candidate, Entry, Intent, Paper
 from storage.settings import Settings, Source
@@ -260,7 +260,17 @@ class _Desk:
             tally.broken = str(error)
         report = self._report(total, tally)
         if total:
-            FetchLog(self.archive.index).record(self._state(report), tuple(tally.fetches))
+            log = FetchLog(self.archive.index)
+            state = state_after(
+                log.state(report.provider),
+                source=report.provider,
+                error=report.error,
+                problems=report.problems,
+                notes=report.notes,
+                batch_on=None,
+                now=self.now,
+            )
+            log.record(state, tuple(tally.fetches))
         return report
 
     def _may_ask(self, tally: _Tally) -> bool:
@@ -366,20 +376,6 @@ class _Desk:
             error=error,
             problems=tuple(problems),
             notes=(waits,) if waits else (),
-        )
-
-    def _state(self, report: CountReport) -> SourceState:
-        before = FetchLog(self.archive.index).state(self.counter.name)
-        failing = report.error or next(iter(report.problems), None)
-        since = before.failing_since if before and before.failing_since else self.now
-        return SourceState(
-            source=self.counter.name,
-            checked_at=self.now,
-            succeeded_at=self.now if report.error is None else (before.succeeded_at if before else None),
-            batch_on=None,
-            error=failing,
-            failing_since=since if failing else None,
-            notes=report.notes,
         )
 
     def _row(self, question: Question, fetched: Fetched | None, listed: int, error: str | None) -> FetchRow:

@@ -28,7 +28,7 @@ from storage.catalog import Catalog, catalog_path, refresh_catalog
 from storage.compact import compact_if_due, delete_retired
 from storage.coverage import CoverageLog, Verdict
 from storage.errors import ArchiveError, ConfigError, SourceError
-from storage.fetchlog import FetchLog, SourceState
+from storage.fetchlog import FetchLog, state_after
 from storage.ledger import Ledger
 from storage.locks import exclusive
 from storage.model import Announcement, Commit, Entry, Event
@@ -145,7 +145,16 @@ def ingest_source(
                 refresh_catalog(archive, settings, topics_of(settings), now=now)
         except ArchiveError as failure:
             error = error or str(failure)
-        log.record(_state(source, before, reading, error, now=now), reading.fetches)
+        state = state_after(
+            before,
+            source=source.name,
+            error=error,
+            problems=reading.problems,
+            notes=reading.notes,
+            batch_on=reading.batch_on,
+            now=now,
+        )
+        log.record(state, reading.fetches)
     return _report(source, reading, commits, error, changed, time.monotonic() - started, now=now)
 
 
@@ -301,28 +310,6 @@ def _compacted(archive: Archive, reading: Reading, *, now: datetime) -> Reading:
     except ArchiveError as error:
         return replace(reading, lost=(*reading.lost, f"the archive was not compacted: {error}"))
     return reading
-
-
-def _state(
-    source: Source,
-    before: SourceState | None,
-    reading: Reading,
-    error: str | None,
-    *,
-    now: datetime,
-) -> SourceState:
-    failing = error or next(iter(reading.problems), None)
-    since = before.failing_since if before and before.failing_since else now
-    latest = max(filter(None, (reading.batch_on, before.batch_on if before else None)), default=None)
-    return SourceState(
-        source=source.name,
-        checked_at=now,
-        succeeded_at=now if not error else (before.succeeded_at if before else None),
-        batch_on=latest if not error else (before.batch_on if before else None),
-        error=failing,
-        failing_since=since if failing else None,
-        notes=reading.notes,
-    )
 
 
 def _report(

@@ -52,6 +52,31 @@ class SourceState:
     notes: tuple[str, ...]
 
 
+def state_after(
+    before: SourceState | None,
+    *,
+    source: str,
+    error: str | None,
+    problems: Sequence[str],
+    notes: Sequence[str],
+    batch_on: date | None,
+    now: datetime,
+) -> SourceState:
+    """How a source stands after a read: with an `error` it is where it was, with `problems` it is read and failing."""
+    failing = error or next(iter(problems), None)
+    since = before.failing_since if before and before.failing_since else now
+    latest = max(filter(None, (batch_on, before.batch_on if before else None)), default=None)
+    return SourceState(
+        source=source,
+        checked_at=now,
+        succeeded_at=now if not error else (before.succeeded_at if before else None),
+        batch_on=latest if not error else (before.batch_on if before else None),
+        error=failing,
+        failing_since=since if failing else None,
+        notes=tuple(notes),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
     """An entry that was refused."""
