@@ -13,7 +13,6 @@ from storage import durable
 from storage.errors import ArchiveCorrupt, ArchiveError, ArchiveFull
 
 BUSY_SECONDS = 60  # how long a writer waits for another one
-_HEADER_BYTES, _VERSION_AT = 100, 60  # of SQLite's own header, and where PRAGMA user_version lies in it
 _Reader = TypeVar("_Reader", bound=Callable[..., Any])
 
 
@@ -50,13 +49,15 @@ def refuse_newer(path: Path, known: int) -> None:
     """Raise ArchiveError where a newer Paperwire wrote the index; no byte changes, in its write-ahead log neither."""
     if not path.exists():
         return
-    with path.open("rb") as file:  # https://www.sqlite.org/fileformat.html#the_database_header
-        header = file.read(_HEADER_BYTES)
-    version = int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big") if header.startswith(b"SQLite") else 0
     log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size:  # killed: the newest header lies there
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    # Where it was killed, the newest header lies in the log; else nothing but the file is looked at. Never by open():
+    # closing the file would let go of the locks of all connections in this process (sqlite.org/howtocorrupt.html, 2.2).
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError:
+        return  # whoever opens it to use it is told what is wrong with it
     if version > known:
         raise ArchiveError(
             f"{path.name} was written by a newer Paperwire (schema {version}, this one knows {known}); upgrade"
