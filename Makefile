@@ -6,6 +6,8 @@
 #   make crash      every kill, power cut, failing call and flipped bit of the archive; ARGS="--share ci kills"
 #   make lint       format, types, imports
 #   make bench-archive   the archive beside dlt and DuckDB; ARGS="--sizes 100000"
+#   make bench-publish   1,000 topics over a large archive; ARGS="--papers 1000000"
+#   make bench-finding   queries, previews and counts by day; ARGS="--papers 1000000"
 #   make bench-sources   every format, arXiv's snapshot end to end, and reader beside us; ARGS="--snapshot 3000000"
 
 UV_VERSION = 0.13.9
@@ -15,7 +17,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_NO_PROGRESS = 1
 
 .DEFAULT_GOAL := $(TOOL)
-.PHONY: demo run test lint crash bench bench-archive bench-sources clean
+.PHONY: demo run test lint crash bench bench-archive bench-sources bench-publish bench-finding clean
 
 .venv/bin/uv:
 	@deploy/make-venv .venv "$(UV_VERSION)" $(PYTHON)
@@ -25,7 +27,7 @@ $(TOOL): .venv/bin/uv pyproject.toml uv.lock
 	@.venv/bin/uv sync --quiet --locked --no-default-groups
 	@touch $(TOOL)
 
-.venv/.dev: $(TOOL) deploy/install-test-programs
+.venv/.dev: $(TOOL) deploy/install-test-programs tests/npm/package-lock.json
 	@.venv/bin/uv sync --quiet --locked
 	@deploy/install-test-programs
 	@touch .venv/.dev
@@ -50,7 +52,7 @@ crash: .venv/.dev
 	@.venv/bin/python -m tests.crash $(ARGS)
 
 bench: .venv/.dev
-	@for name in parsing query readable; do echo "== $$name"; .venv/bin/python -m bench.$$name || exit 1; done
+	@for name in parsing query readable trending; do echo "== $$name"; .venv/bin/python -m bench.$$name || exit 1; done
 
 bench-archive: .venv/.dev
 	@.venv/bin/uv sync --quiet --locked --group bench
@@ -60,5 +62,11 @@ bench-sources: .venv/.dev
 	@.venv/bin/uv sync --quiet --locked --group bench
 	@.venv/bin/python -m bench.sources $(ARGS)
 
+bench-publish: .venv/.dev
+	@.venv/bin/python -m bench.publish $(ARGS)
+
+bench-finding: .venv/.dev
+	@.venv/bin/python -m bench.finding $(ARGS)
+
 clean:
-	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache tests/npm/node_modules

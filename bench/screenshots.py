@@ -1,8 +1,9 @@
 """Take pictures of pages as readers see them: 360 and 1280 px wide, light and dark, in headless Chromium.
 
-    python bench/screenshots.py OUT PAGE [PAGE…]
+    python -m bench.screenshots OUT [PAGE…] [--home HOME]
 
-PAGE is an HTML file or an http(s) URL. Prints a table: height and overflow in px, layout shift, bytes of the page.
+PAGE is an HTML file or an http(s) URL. Of HOME, such as the demo's, it serves the site, live pages too, and takes one
+page of each kind. Prints a table: height and overflow in px, layout shift, bytes of the page.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
+
+from flows.demo import demo_settings
+from flows.site_server import listen, serving, url_of
 
 WIDTHS = (360, 1280)
 SCHEMES = ("light", "dark")
@@ -50,11 +55,23 @@ def shoot(browser: Browser, url: str, out: Path, *, viewport_only: bool) -> Iter
             page.close()
 
 
+def kinds(site: Path) -> list[str]:
+    """One address of each kind of page that a site has, live ones too; of papers those that show most."""
+    folders = ("topics", "categories", "sources", "days", "weeks", "months", "trending")
+    papers = {page: page.read_text(encoding="utf-8") for page in sorted((site / "papers").glob("*.html"))}
+    telling = [max(papers, key=lambda page: papers[page].count(mark)) for mark in ("<ins>", "<math")]
+    pages = [*sorted(site.glob("*.html")), *(max((site / f).glob("*.html")) for f in folders), *telling]
+    author = next(iter(re.findall(r"authors/[^\"#?]+", papers[telling[0]])), "authors/nobody")
+    live = ["search", "search?q=agents", "search?q=agents&days=90", "search?q=titel:agents", author, "authors/nobody"]
+    return [*(page.relative_to(site).as_posix() for page in pages), *live]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 1 where a page is wider than its window."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for the pictures")
-    parser.add_argument("pages", nargs="+", help="HTML files or URLs")
+    parser.add_argument("pages", nargs="*", help="HTML files or URLs")
+    parser.add_argument("--home", type=Path, help="a Paperwire home whose site is served and taken")
     parser.add_argument("--viewport-only", action="store_true", help="only what fits the window")
     given = parser.parse_args(arguments)
     executable = chromium()
@@ -63,9 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     given.out.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, ...]] = [("page", "width", "scheme", "height", "overflow", "shift", "bytes")]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        for page in given.pages:
+    with ExitStack() as stack:
+        browser = stack.enter_context(sync_playwright()).chromium.launch(
+            executable_path=executable, args=["--no-sandbox"]
+        )
+        served: list[str] = []
+        if given.home:
+            listener = stack.enter_context(listen("127.0.0.1", 0, hint=""))
+            settings = demo_settings("http://127.0.0.1:1", given.home)
+            stack.enter_context(serving(given.home / "site", listener, settings=settings))
+            served = [url_of(listener) + page for page in kinds(given.home / "site")]
+        for page in [*given.pages, *served]:
             url = page if page.startswith(("http://", "https://")) else Path(page).resolve().as_uri()
             rows += shoot(browser, url, given.out, viewport_only=given.viewport_only)
         browser.close()

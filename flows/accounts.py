@@ -12,6 +12,7 @@ from flows.enriching import CountReport
 from flows.pipeline import SourceReport
 from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
+from publishers.push import PushReport
 from publishers.site import PublishReport
 
 _LINES_MAX = 20
@@ -98,6 +99,37 @@ def delivery_account(report: DeliveryReport) -> str:
     table = ["| | |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)]
     reasons = [without_addresses(reason) for reason in report.reasons]
     return "\n".join([f"### {plain(report.edition_id)}", "", *table, *_list("Reasons", reasons)])
+
+
+def push_line(report: PushReport) -> str:
+    """Say in one line whom a push told of what."""
+    sent, papers = sum(w.sent for w in report.webhooks), sum(w.papers for w in report.webhooks)
+    waiting = sum(w.waiting for w in report.webhooks) + report.pings.waiting
+    refused, resting = sum(w.refused for w in report.webhooks), sum(w.resting for w in report.webhooks)
+    parts = [f"{report.pings.pinged} feeds pinged"] if report.pings.pinged else []
+    parts += [f"{sent} messages of {papers} papers sent"] if sent else []
+    began = sum(w.began for w in report.webhooks)
+    parts += [f"{began} new webhooks begin now"] if began else []
+    counts = ((waiting, "waiting"), (refused, "refused"), (resting, "at rest"))
+    parts += [f"{count} {word}" for count, word in counts if count]
+    return ", ".join(parts) or "nothing to push"
+
+
+def push_troubles(report: PushReport) -> list[str]:
+    """Say what went wrong in a push, and which webhooks are new, a line each."""
+    lines = [report.trouble] if report.trouble else []
+    lines += [f"hub: {report.pings.reason}"] if report.pings.reason else []
+    lines += [f"{w.name}: is new, and is told of what comes from now on" for w in report.webhooks if w.began]
+    resting = "rests after so many refusals: "
+    return lines + [f"{w.name}: {resting if w.resting else ''}{w.reason}" for w in report.webhooks if w.reason]
+
+
+def push_account(report: PushReport) -> str:
+    """Tell what became of the hub and of each webhook, in numbers and reasons only."""
+    rows = [(w.name, w.sent, w.papers, w.waiting, w.refused) for w in report.webhooks]
+    table = ["| webhook | messages | papers | waiting | refused |", "|---|---:|---:|---:|---:|"]
+    table += [f"| {plain(name)} | {' | '.join(map(str, counts))} |" for name, *counts in rows]
+    return "\n".join([f"### {push_line(report)}", "", *(table if rows else []), *_list("Notes", push_troubles(report))])
 
 
 def maintain_line(report: MaintainReport) -> str:

@@ -115,6 +115,35 @@ def search(*words: _Word, newest: bool = False, limit: _Limit = 10, common: Comm
     return OK
 
 
+_TRENDING_HELP = help_of(
+    "paperwire trending",
+    "paperwire trending --span week --topic language-models",
+    "paperwire trending --json",
+)
+
+
+def trending(
+    *, topic: str | None = None, span: Literal["day", "week", "month"] = "day", common: Common = COMMON
+) -> int:
+    """List what trends, best first, and say of each paper why: what it gained, and how its score comes about.
+
+    Parameters
+    ----------
+    topic
+        Only papers of this topic; `paperwire topics` lists them.
+    span
+        What is counted: the last day, week or month before the newest commit.
+    """
+    from flows import show_trending
+    from flows.asking import require_archive
+    from storage.settings import data_home
+
+    home = data_home()
+    require_archive(home)
+    show_trending.trending(show_trending.standing_of(home, span=span, topic=topic), as_json=common.json)
+    return OK
+
+
 _LOAD_HELP = help_of(
     "paperwire load arxiv-metadata-oai-snapshot.json --source arxiv      all of arXiv, as Kaggle has it",
     "paperwire load https://example.org/archive.zip --source arxiv       the same from an address",
@@ -389,6 +418,7 @@ def register(app: App) -> None:
         (sql, LOOK, _SQL_HELP),
         (history, LOOK, _HISTORY_HELP),
         (search, LOOK, _SEARCH_HELP),
+        (trending, LOOK, _TRENDING_HELP),
         (load, TEND, _LOAD_HELP),
         (enrich, TEND, _ENRICH_HELP),
         (backfill, TEND, _BACKFILL_HELP),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,25 @@ import pyarrow as pa
 
 from flows.backfill_state import Backfill, begun_backfill
 from flows.governor import HeldHost, held_hosts
+from flows.push_state import PushState, push_states
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path
 from storage.coverage import Verdict
 from storage.errors import ArchiveCorrupt, ConfigError, PaperwireError
 from storage.fetchlog import FetchLog, Reject, SourceState
+from storage.finding import Finder
 from storage.ledger import Ledger
-from storage.model import Paper
+from storage.likes import like_problems
 from storage.snapshots import AsOf, open_snapshot
 from storage.topics import shipped_topics
 
 if TYPE_CHECKING:
+    from storage.preview import Preview
+    from storage.query import Query
     from storage.settings import Settings, Topic
 
 _SLEEPING = timedelta(days=30)  # without a read
 _RECENT = timedelta(days=7)  # how long a refused entry stays in `status`
-_SAMPLE = 10
 _EDITIONS = 10
 # What DuckDB raises when the files are to blame and not the question.
 _BAD_FILES = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException)
@@ -54,16 +56,6 @@ _FETCHES = pa.schema(
 
 class SqlError(PaperwireError):
     """A question that DuckDB does not take; its own words on one line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a query would have delivered."""
-
-    query: str
-    days: tuple[tuple[date, int], ...]  # oldest first, zeros included
-    total: int
-    sample: tuple[Paper, ...]  # the newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +91,7 @@ class Status:
     editions: tuple[str, ...] = ()
     unsent: tuple[str, ...] = ()
     backfills: tuple[Backfill, ...] = ()  # those that were begun and are not done
+    pushes: tuple[PushState, ...] = ()  # how the hub and the webhooks stand
 
     @property
     def well(self) -> bool:
@@ -121,21 +114,18 @@ def require_edition(home: Path, edition_id: str) -> None:
             raise ConfigError(f"no edition is named {edition_id!r}; the newest: {newest}")
 
 
-def preview_query(home: Path, query: str, *, days: int, now: datetime) -> Preview:
-    """Run a query over the last `days` days up to the newest paper. Raises QueryError, ArchiveError."""
+def preview_query(
+    home: Path, text: str, *, days: int, now: datetime, folder: Path | None = None
+) -> tuple[Query, Preview]:
+    """Ask what a query would have delivered in the last `days` days up to the newest paper.
+
+    Files of references that it names lie relative to `folder`, else to that of paperwire.toml. Raises QueryError,
+    ArchiveError.
+    """
     require_archive(home)
-    with Catalog(home) as catalog:
-        newest = catalog.new_in_topic(None, limit=1)
-        end = min(now, newest[0].paper.announced_at or now) if newest else now
-        first = end.astimezone(UTC).date() - timedelta(days=days - 1)
-        since = datetime(first.year, first.month, first.day, tzinfo=UTC)
-        found = catalog.matching(query, now=end, since=since, limit=100_000)
-    # Papers known by a later version only were never news.
-    papers = [(paper, paper.announced_at) for paper in found if paper.announced_at and paper.announced_at >= since]
-    counts = Counter(told.date() for _, told in papers)
-    per_day = tuple((first + timedelta(days=n), counts[first + timedelta(days=n)]) for n in range(days))
-    sample = tuple(paper for paper, _ in papers[:_SAMPLE])
-    return Preview(query=query, days=per_day, total=len(papers), sample=sample)
+    with Finder(home) as finder:
+        query = finder.parsed(text, stranger=False, folder=folder)
+        return query, finder.preview(query, days=days, now=now)
 
 
 def run_sql(home: Path, query: str, *, rows_max: int | None = None, as_of: AsOf | None = None) -> list[dict[str, Any]]:
@@ -187,6 +177,7 @@ def status_of(settings: Settings, *, now: datetime) -> Status:
             editions=tuple(e.edition_id for e in editions),
             unsent=tuple(e.edition_id for e in editions if ledger.pending(e.edition_id)),
             backfills=tuple(b for s in settings.source if (b := begun_backfill(index, s.name))),
+            pushes=push_states(settings),
         )
 
 
@@ -238,6 +229,14 @@ def list_topics(settings: Settings) -> list[dict[str, Any]]:
         with Catalog(settings.home) as catalog:
             counts = catalog.topic_counts()
     return [{"topic": t.slug, "title": t.title, "papers": counts.get(t.slug, 0), "query": t.query} for t in topics]
+
+
+def topic_problems(home: Path) -> tuple[str, ...]:
+    """What topics could not find when papers were last tagged with them, a line each."""
+    if not (home / "archive" / "index.sqlite").exists():
+        return ()
+    with Archive(home) as archive:
+        return like_problems(archive)
 
 
 def _names(settings: Settings) -> tuple[str, ...]:

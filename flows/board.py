@@ -8,13 +8,23 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.markup import escape
 
-from flows.accounts import count_line, delivery_line, ingest_line, maintain_line, publish_line, without_addresses
+from flows.accounts import (
+    count_line,
+    delivery_line,
+    ingest_line,
+    maintain_line,
+    publish_line,
+    push_line,
+    push_troubles,
+    without_addresses,
+)
 from flows.hosting import Report
 from flows.pipeline import SourceReport, topics_of
 from flows.upkeep import MaintainReport
+from publishers.channels import ALL
 from publishers.mail import DeliveryReport
 from publishers.paths import feed_path
-from publishers.site import ALL
+from publishers.push import PushReport
 from storage.settings import Settings
 
 NextRead = Callable[[str], datetime]
@@ -55,6 +65,10 @@ class Board:
             self._line("[green]✓[/]" if not report.failed + report.deferred else "[yellow]![/]", delivery_line(report))
             for reason in report.reasons:
                 self._line(" ", without_addresses(reason))
+        elif isinstance(report, PushReport):
+            self._line("[green]✓[/]" if report.well else "[yellow]![/]", f"pushed: {push_line(report)}")
+            for trouble in push_troubles(report):
+                self._line(" ", trouble)
         elif isinstance(report, MaintainReport):
             self._line("[green]✓[/]" if report.well else "[red]✗[/]", f"maintained: {maintain_line(report)}")
             for count in report.counts:

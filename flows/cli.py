@@ -13,7 +13,7 @@ from cyclopts import CycloptsError, Parameter
 from cyclopts.validators import Number
 
 # Whatever is slow to import is imported by the command that needs it: `--help` answers at once.
-from flows import archive_commands, show
+from flows import archive_commands, push_commands, show, show_push
 from flows.command_app import (
     ARCHIVE,
     COMMON,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from publishers.mail import DeliveryReport
 
 archive_commands.register(app)
+push_commands.register(app)
 _DAYS_MAX = 36_500
 _COVERAGE_DAYS_MAX = 30  # what is judged
 _RUN_HELP = help_of(
@@ -60,11 +61,15 @@ def run(*, now: str | None = None, source: str | None = None, common: Common = C
     """
     settings, clock = common.settings(), moment(now, "--now")
     names = [settings.source_named(source).name] if source is not None else [s.name for s in settings.source]
+    from flows.asking import topic_problems
     from flows.pipeline import run_pass
 
     with show.pass_progress(quiet=common.json, total=len(names), names=names) as progress:
         report = run_pass(settings, now=clock, only=source, on_source=progress.source_done, on_page=progress.pages_done)
     show.pass_report(report, settings, as_json=common.json)
+    show.topic_problems(topic_problems(settings.home))
+    if not common.json:
+        show_push.push_report(report.push, whole=False)
     return _code_of(report)
 
 
@@ -151,7 +156,7 @@ def preview(
     days: Annotated[int, Parameter(validator=Number(gte=1, lte=_DAYS_MAX))] = 30,
     common: Common = COMMON,
 ) -> int:
-    """Show what a query would have delivered: how many papers a day, and the newest of them.
+    """Show what a query would have delivered: how many papers a day, the newest of them, and how to subscribe to it.
 
     Parameters
     ----------
@@ -160,10 +165,56 @@ def preview(
     days
         How far to look back from the newest paper in the archive; 30 unless given.
     """
+    from flows import show_preview
     from flows.asking import preview_query
+    from flows.pipeline import topics_of
+    from storage.likes import folder_of
     from storage.settings import data_home
 
-    show.preview(preview_query(data_home(), query, days=days, now=datetime.now(UTC)), as_json=common.json)
+    settings = common.settings_if_any()
+    asked, found = preview_query(
+        data_home(), query, days=days, now=datetime.now(UTC), folder=folder_of(settings) if settings else None
+    )
+    show_preview.preview(
+        found,
+        base_url=settings.site.base_url if settings else None,
+        topics=[topic.slug for topic in topics_of(settings)] if settings else (),
+        moves=asked.moves,
+        as_json=common.json,
+    )
+    return OK
+
+
+_WHY_HELP = help_of(
+    "paperwire why 2606.02584",
+    "paperwire why 2606.02584 agents                              a topic, by its slug",
+    "paperwire why 2606.02584 '\"language model*\" -survey'        or any query",
+)
+
+
+@app.command(group=LOOK, help_epilogue=_WHY_HELP)
+def why(paper: str, query: str | None = None, /, *, common: Common = COMMON) -> int:
+    """Explain of which topics a paper is and which words brought it there; or what it says to each term of a query.
+
+    Parameters
+    ----------
+    paper
+        Its id, or any other it is known by: arXiv id, DOI, OpenReview or PubMed id, or a link with one of them.
+    query
+        A topic's slug, or a query in quotes; unless given all topics are looked at.
+    """
+    from flows import show_why
+    from flows.explaining import explain
+    from flows.pipeline import topics_of
+    from storage.likes import folder_of
+    from storage.settings import data_home
+    from storage.topics import shipped_topics
+
+    settings = common.settings_if_any()
+    topics = topics_of(settings) if settings else shipped_topics()
+    folder = folder_of(settings) if settings else None
+    found = explain(data_home(), paper, query, topics=topics, now=datetime.now(UTC), folder=folder)
+    show_why.why(found, as_json=common.json)
     return OK
 
 
@@ -175,6 +226,8 @@ def status(*, common: Common = COMMON) -> int:
 
     report = status_of(settings, now=datetime.now(UTC))
     show.status(report, as_json=common.json)
+    if not common.json:
+        show_push.push_states(report.pushes)
     return OK if report.well else INCOMPLETE
 
 
@@ -227,9 +280,10 @@ def sources(*, common: Common = COMMON) -> int:
 def topics(*, common: Common = COMMON) -> int:
     """List the topics, their queries, and how many papers each holds."""
     settings = common.settings()
-    from flows.asking import list_topics
+    from flows.asking import list_topics, topic_problems
 
     show.topics(list_topics(settings), as_json=common.json)
+    show.topic_problems(topic_problems(settings.home))
     return OK
 
 

@@ -22,7 +22,7 @@ Exit codes:
   1    it could not be done
   2    the command, the configuration or a query is wrong
   3    done, but a source failed, has a gap, or an entry was refused
-  4    done, but a mail could not be delivered
+  4    done, but a mail or a push could not be delivered
   5    the archive is damaged or cannot be written
   130  interrupted
 
@@ -68,6 +68,12 @@ class Common:
         from storage.settings import config_path, load_settings
 
         return load_settings(config_path(self.config))
+
+    def settings_if_any(self) -> Settings | None:
+        """The settings in force; None where none were named and none lie here. Raises ConfigError."""
+        from storage.settings import config_path
+
+        return self.settings() if self.config or config_path().exists() else None
 
 
 COMMON = Common()

@@ -50,7 +50,7 @@ def run_demo(*, home: Path, once: bool, port: int) -> int:
         return 0
     with (
         listen("127.0.0.1", port, hint="choose another with --port, or --port 0 for any") as listener,
-        serving(home / "site", listener),
+        serving(home / "site", listener, settings=settings),
     ):
         _where_to_look(settings, url_of(listener))
         show.console.print("Ctrl-C ends it.")

@@ -24,12 +24,13 @@ from flows.maintain import maintain
 from flows.newsletter import newsletter
 from flows.outbox import SOURCE_RESOURCE
 from flows.publish import publish, sweep
+from flows.push import push
 from flows.sources import adapter_for
 from storage.errors import ConfigError
 from storage.settings import Mail, Settings, Source
 
 TAG = "paperwire"
-PUBLISH, SWEEP = "publish/publish", "sweep/sweep"  # full names: flow/deployment
+PUBLISH, SWEEP, PUSH = "publish/publish", "sweep/sweep", "push/push"  # full names: flow/deployment
 MAINTAIN_CRON = "30 2 * * *"  # UTC: between the daily lists and arXiv's mailing
 _NEWSLETTER_AT = time(7, 0)  # UTC, where mail.send_after names no time of its own
 # Every key of the template must be in the payload, else Prefect drops the event.
@@ -38,6 +39,9 @@ _ON_INGESTED = DeploymentEventTrigger(
     expect={"papers.ingested"},
     match={"prefect.resource.id": f"{SOURCE_RESOURCE}*"},
     parameters={"seq": "{{ event.payload.seq }}"},
+)
+_ON_PUBLISHED = DeploymentEventTrigger(
+    name="push on feeds.published", expect={"feeds.published"}, match={"prefect.resource.id": "paperwire.site"}
 )
 
 
@@ -60,6 +64,9 @@ def deployments(settings: Settings) -> tuple[Deployment, ...]:
     if settings.mail:
         daily = Cron(newsletter_cron(settings.mail), timezone="UTC", slug="newsletter")
         found.append(_deployment(newsletter, "newsletter", "Sends every edition that is due.", schedules=[daily]))
+    if settings.site.hub or settings.webhook:
+        said = "Tells the hub and the webhooks of what was published."
+        found.append(_deployment(push, "push", said, triggers=[_ON_PUBLISHED]))
     return tuple(found)
 
 

@@ -33,7 +33,7 @@ from storage.settings import Limits, Source
 RETRY_DELAYS_SECONDS = (1.0, 4.0)  # before the second and the third attempt
 RETRIED_STATUSES = frozenset([500, 502, 503, 504])
 _RESTING_STATUSES = frozenset([429, 503])  # asked again where the rest they ask for is short
-_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _PIECE_BYTES = 65_536
 _VALIDATOR_CHARACTERS_MAX = 1_000
 _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
@@ -288,9 +288,14 @@ class Fetcher:
 
 def checked_client(*, allowed: Callable[[str], bool], resolve: Resolve, deadline: Deadline) -> httpx.Client:
     """Return a client that connects to no address but `allowed` ones, keeps no cookies and follows no redirect."""
-    backend = CheckedBackend(allowed=allowed, resolve=resolve, deadline=deadline)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    return httpx.Client(transport=_Transport(backend), trust_env=False, cookies=no_cookies, follow_redirects=False)
+    transport = checked_transport(allowed=allowed, resolve=resolve, deadline=deadline)
+    return httpx.Client(transport=transport, trust_env=False, cookies=no_cookies, follow_redirects=False)
+
+
+def checked_transport(*, allowed: Callable[[str], bool], resolve: Resolve, deadline: Deadline) -> httpx.HTTPTransport:
+    """Return a transport that connects to no address but `allowed` ones."""
+    return _Transport(CheckedBackend(allowed=allowed, resolve=resolve, deadline=deadline))
 
 
 def read_body(chunks: Iterable[bytes], encoding: str, limits: Limits) -> tuple[int, bytes]:
@@ -443,7 +448,7 @@ def _say(error: Exception, url: str) -> str:
     """Turn an error of httpx into words."""
     host = _host_of(url)
     if isinstance(error, httpx.ConnectError):
-        return f"could not connect to {host}: {_ERRNO.sub('', str(error))}"
+        return f"could not connect to {host}: {ERRNO.sub('', str(error))}"
     if isinstance(error, httpx.RemoteProtocolError):
         return f"the answer of {host} breaks off or is no HTTP ({error})"
     return f"the exchange with {host} failed: {error or type(error).__name__}"

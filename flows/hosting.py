@@ -13,9 +13,10 @@ from flows.harvesting import Tools
 from flows.pipeline import SourceReport
 from flows.upkeep import MaintainReport
 from publishers.mail import DeliveryReport
+from publishers.push import PushReport
 from publishers.site import PublishReport
 
-Report = SourceReport | PublishReport | DeliveryReport | MaintainReport
+Report = SourceReport | PublishReport | DeliveryReport | PushReport | MaintainReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class Joined:
 def life_of(home: Path, text: str) -> PaperLife:
     """The life of the paper that `text` names. Raises ConfigError where it names none or several, ArchiveCorrupt."""
     with Archive(home) as archive:
-        paper, asked = _named(archive, text)
+        paper, asked = named(archive, text)
         rows = rows_of_papers(archive, [paper.paper_id])
         others = [p for p, into in archive.index.merged_into().items() if into == paper.paper_id]
         return PaperLife(
@@ -73,7 +73,7 @@ def merge(settings: Settings, kept: str, other: str, *, reason: str, now: dateti
     """Make the papers that two ids name one; the first goes on. Raises ConfigError, ArchiveError."""
     _require(reason)
     with Archive(settings.home, limits=settings.limits) as archive:
-        (one, merged), (two, gone) = _named(archive, kept), _named(archive, other)
+        (one, merged), (two, gone) = named(archive, kept), named(archive, other)
         for text, away, into in ((kept, merged, one), (other, gone, two)):
             if away:
                 raise ConfigError(f"{text}: {away} was merged into {into.paper_id} already")
@@ -89,7 +89,7 @@ def split(settings: Settings, text: str, *, reason: str, now: datetime) -> Joine
     """Undo the merge that took away the paper that `text` names. Raises ConfigError, ArchiveError."""
     _require(reason)
     with Archive(settings.home, limits=settings.limits) as archive:
-        paper, away = _named(archive, text)
+        paper, away = named(archive, text)
         if away is None:
             others = [p for p, into in archive.index.merged_into().items() if into == paper.paper_id]
             known = f"; merged into it were: {', '.join(others)}" if others else ""
@@ -122,7 +122,7 @@ def aliases_named(text: str, sources: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys((bare, *identity.strong_aliases(entry), *own)))
 
 
-def _named(archive: Archive, text: str) -> tuple[Paper, str | None]:
+def named(archive: Archive, text: str) -> tuple[Paper, str | None]:
     """The paper `text` names, and the id of the paper merged into it where it names that. Raises ConfigError."""
     aliases = aliases_named(text, sorted({s.source for s in archive.index.segments()}))
     # A title is no id: many papers may share one.

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from flows.covering import covered_since, judge_coverage, keep_coverage
@@ -20,22 +21,27 @@ from flows.governor import Governor
 from flows.harvesting import Place, Reading, Tools, read_source
 from flows.id_runs import announced_ids, unknown_runs
 from flows.parsing import Parser
+from flows.posting import Poster
+from flows.searching import keep_search_current
 from flows.sources import adapter_for
 from publishers.mail import DeliveryReport, send_due, send_named
+from publishers.push import PushReport, WebhookReport, Wire, plan_webhook, push_all, send_trial
 from publishers.site import PublishReport, publish_site
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
 from storage.compact import compact_if_due, delete_retired
 from storage.coverage import CoverageLog, Verdict
-from storage.errors import ArchiveError, ConfigError, SourceError
+from storage.errors import ArchiveError, ConfigError, PaperwireError, SourceError
 from storage.fetchlog import FetchLog, state_after
 from storage.ledger import Ledger
 from storage.locks import exclusive
 from storage.model import Announcement, Commit, Entry, Event
+from storage.pushes import Pushes, pushes_exist
 from storage.settings import Settings, Source, Topic
 from storage.topics import shipped_topics
 
 PUBLISHED_COVERAGE = "coverage published"  # the version of the ledger that the site shows, in the index
+_PUSHED = "pushed_seq"  # in the ledger of pushes: what was published when somebody last pushed to the end
 _PASSES_MAX = 3  # over a list that shifts while it is read
 _RECORDS_KEPT = timedelta(days=90)  # fetches and refused entries
 
@@ -75,6 +81,7 @@ class PassReport:
     sources: tuple[SourceReport, ...]
     publish: PublishReport | None
     deliveries: tuple[DeliveryReport, ...]
+    push: PushReport = field(default_factory=PushReport)
 
     @property
     def well(self) -> bool:
@@ -207,6 +214,7 @@ def publish(settings: Settings, *, now: datetime, progress: Callable[[int, int],
     ):
         judge_coverage(archive, settings, now=now)
         refresh_catalog(archive, settings, topics, now=now)
+        keep_search_current(archive)
         judged = str(CoverageLog(archive.index).version())
         with Catalog(settings.home) as catalog, Ledger(settings.home) as ledger:
             report = publish_site(catalog, archive.index, ledger, settings, topics, progress=progress)
@@ -214,6 +222,68 @@ def publish(settings: Settings, *, now: datetime, progress: Callable[[int, int],
             with archive.index.transaction():
                 archive.index.set_meta(PUBLISHED_COVERAGE, judged)
         return report
+
+
+def push(settings: Settings, *, now: datetime, dry_run: bool = False) -> PushReport:
+    """Tell the hub and the webhooks of what was published and they do not know yet; failures are in the report.
+
+    A dry run stores and sends nothing. Raises PaperwireError where another process is pushing.
+    """
+    if not _pushes_to_anybody(settings) or not catalog_path(settings.home).exists():
+        return PushReport()
+    with _wire(settings, now=now) as wire, Catalog(settings.home) as catalog:
+        if dry_run:
+            before = Pushes(settings.home) if pushes_exist(settings.home) else None
+            with closing(before) if before else nullcontext():
+                planned = tuple(plan_webhook(webhook, catalog, before, wire) for webhook in settings.webhook)
+            return PushReport(webhooks=planned)
+        with Pushes(settings.home) as pushes, pushes.pushing():
+            report = push_all(catalog, pushes, wire)
+            pushes.set_mark(_PUSHED, str(wire.published_seq))
+            return report
+
+
+def push_trial(settings: Settings, name: str, *, now: datetime) -> WebhookReport:
+    """Send a test message to one webhook. Raises ConfigError where there is none of that name."""
+    webhook = next((w for w in settings.webhook if w.name == name), None)
+    if webhook is None:
+        known = ", ".join(w.name for w in settings.webhook) or "none"
+        raise ConfigError(f"no webhook is named {name!r}; known: {known}", path=settings.path)
+    with _wire(settings, now=now) as wire, Pushes(settings.home) as pushes:
+        return send_trial(webhook, wire, pushes)
+
+
+def push_waits(settings: Settings, *, now: datetime) -> bool:
+    """Whether something was published that nobody was told of yet, or what failed is due again."""
+    if not _pushes_to_anybody(settings) or not catalog_path(settings.home).exists():
+        return False
+    published = _published_seq(settings)
+    with Pushes(settings.home) as pushes:
+        names = [webhook.name for webhook in settings.webhook]
+        unseen = pushes.mark(_PUSHED) != str(published)
+        return unseen or pushes.due(settings.site.hub, names, published_seq=published, now=now)
+
+
+def _pushes_to_anybody(settings: Settings) -> bool:
+    return bool(settings.site.hub or settings.webhook)
+
+
+def _published_seq(settings: Settings) -> int:
+    with Archive(settings.home, limits=settings.limits) as archive:
+        return int(archive.index.get_meta("published_seq", "0"))
+
+
+@contextmanager
+def _wire(settings: Settings, *, now: datetime) -> Iterator[Wire]:
+    with Poster(user_agent=user_agent_of(settings), now=now) as poster:
+        yield Wire(
+            settings=settings,
+            topics=topics_of(settings),
+            published_seq=_published_seq(settings) if catalog_path(settings.home).exists() else 0,
+            post=poster,
+            environ=os.environ,
+            now=now,
+        )
 
 
 def newsletter(settings: Settings, *, now: datetime, dry_run: bool = False) -> tuple[DeliveryReport, ...]:
@@ -268,7 +338,7 @@ def run_pass(
     on_source: Callable[[SourceReport], None] | None = None,
     on_page: Callable[[int, int], None] | None = None,
 ) -> PassReport:
-    """Do one pass without a server: sources, publish, newsletter. One bad source costs that source."""
+    """Do one pass without a server: sources, publish, push, newsletter. One bad source costs that source."""
     names = [source_named(settings, only).name] if only else [s.name for s in settings.source]
     if not names:
         raise ConfigError("no [[source]] is configured", path=settings.path)
@@ -283,9 +353,18 @@ def run_pass(
     # Without a server nobody else listens: what these events ask for has just been done.
     if events:
         acknowledge(settings, [e.event_id for e in events], now=now)
+    pushed = _pushed(settings, now=now)
     deliveries = newsletter(settings, now=now)
     tidy(settings, now=now)
-    return PassReport(sources=tuple(reports), publish=published, deliveries=deliveries)
+    return PassReport(sources=tuple(reports), publish=published, deliveries=deliveries, push=pushed)
+
+
+def _pushed(settings: Settings, *, now: datetime) -> PushReport:
+    """Push; that it failed is told with the pass, which it costs nothing: what waits is sent by the next."""
+    try:
+        return push(settings, now=now)
+    except PaperwireError as error:
+        return PushReport(trouble=str(error))
 
 
 @contextmanager

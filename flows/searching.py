@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,16 +11,16 @@ import pyarrow as pa
 
 from storage.archive import Archive
 from storage.current import current_rows
-from storage.errors import ArchiveCorrupt, ConfigError
+from storage.errors import ArchiveCorrupt, ArchiveError, ConfigError
 from storage.index import FileRow
 from storage.search import Search
+from storage.search_documents import COLUMNS
 
+_log = logging.getLogger("paperwire.search")
 Progress = Callable[[int, int], None]
 
-_COLUMNS = [
-    *("paper_id", "title", "abstract", "authors", "categories", "withdrawn", "merged_into", "new_at", "seq"),
-]
 _UPDATE_ROWS_MAX = 100_000  # more changed papers than this, and a new index is made sooner
+_ANEW_PAPERS_MAX = 20_000  # that a pass may index anew: some ten seconds
 _STALE = tuple[str, int]
 
 
@@ -54,8 +55,27 @@ def refresh_search(archive: Archive, *, progress: Progress | None = None) -> int
             search.update(changed, seq=latest)
             return int(changed.num_rows)
     total = sum(f.rows for f in files) - len(stale)
-    batches = current_rows(archive, files, stale, after=0, columns=_COLUMNS)
+    batches = current_rows(archive, files, stale, after=0, columns=COLUMNS)
     return search.rebuild(batches, seq=latest, progress=(lambda n: progress(n, total)) if progress else None)
+
+
+def keep_search_current(archive: Archive) -> str | None:
+    """Bring the index up to the newest commit as part of a pass; returns what kept it from that, where something did.
+
+    It is derived, and whoever asks it asks papers.duckdb for what it lacks: so a failure costs time and no pass. An
+    index that has to be made anew from a large archive is left to the nightly upkeep, or whoever searches first.
+    """
+    reason = None
+    try:
+        if not _indexed(Search(archive.home)) and archive.index.papers_count() > _ANEW_PAPERS_MAX:
+            reason = "it is made anew from all papers by the next maintenance, or by `paperwire search`"
+        else:
+            refresh_search(archive)
+    except ArchiveError as error:
+        reason = str(error)
+    if reason:
+        _log.warning("the search index was not brought up to date: %s", reason)
+    return reason
 
 
 def find_papers(archive: Archive, text: str, *, limit: int, newest_first: bool) -> list[Found]:
@@ -89,7 +109,7 @@ def _indexed(search: Search) -> int:
 def _changed(archive: Archive, files: tuple[FileRow, ...], after: int, stale: set[_STALE]) -> pa.Table | None:
     """The current rows of commits after `after`; None where they are too many to be taken at once."""
     found: list[pa.Table] = []
-    for table in current_rows(archive, files, stale, after=after, columns=_COLUMNS):
+    for table in current_rows(archive, files, stale, after=after, columns=COLUMNS):
         found.append(table)
         if sum(t.num_rows for t in found) > _UPDATE_ROWS_MAX:
             return None

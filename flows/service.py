@@ -17,9 +17,9 @@ from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import APILogWorker
 
 from flows.board import Board
-from flows.deployments import PUBLISH, SWEEP, deployments, next_read, reads
+from flows.deployments import PUBLISH, PUSH, SWEEP, deployments, next_read, reads
 from flows.hosting import Host, Report, be_host
-from flows.pipeline import PUBLISHED_COVERAGE, SourceReport, open_tools
+from flows.pipeline import PUBLISHED_COVERAGE, SourceReport, open_tools, push_waits
 from flows.prefect_server import PrefectServer
 from flows.runner import Runner, server_is_away
 from storage.archive import Archive
@@ -111,13 +111,15 @@ async def _persist(step: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _sweep(settings: Settings, runner: Runner) -> None:
-    """Ask for a sweep where something is left lying and no run is at work on it."""
+    """Ask for a sweep, or a push, where something is left lying and no run is at work on it."""
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         try:
             at_work = runner.runs(PUBLISH) or runner.runs(SWEEP)
             if not at_work and await asyncio.to_thread(work_left, settings):
                 await _persist(partial(runner.ask_for, SWEEP))
+            elif not runner.runs(PUSH) and await asyncio.to_thread(push_waits, settings, now=datetime.now(UTC)):
+                await _persist(partial(runner.ask_for, PUSH))
         except PaperwireError as error:
             _log.warning("no sweep this time: %s", error)
 

@@ -27,7 +27,7 @@ from storage.errors import QueryError
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task
 
-    from flows.asking import Preview, Status
+    from flows.asking import Status
     from flows.governor import HeldHost
     from flows.pipeline import PassReport, SourceReport
     from publishers.mail import DeliveryReport
@@ -51,7 +51,6 @@ _COLUMN_MIN = 12  # a longer cell may be folded to this width before the table s
 _ROWS_MAX = 1_000
 _NOTES_MAX = 3
 _EDITIONS_MAX = 12  # named one by one
-_BAR_WIDTH = 40
 _QUERY_INDENT = "  "
 _PIECE_CHARACTERS = 10_000
 
@@ -145,25 +144,6 @@ def deliveries(reports: Sequence[DeliveryReport], *, dry_run: bool, as_json: boo
         say("[dim]nothing is due[/]")
 
 
-def preview(found: Preview, *, as_json: bool) -> None:
-    """Show what a query would have delivered."""
-    if as_json:
-        print_json(found)
-        return
-    busiest = max((n for _, n in found.days), default=0) or 1
-    for day, count in found.days:
-        width = round(_BAR_WIDTH * count / busiest)
-        bar = f"[cyan]{'█' * width}[/] " if width else ""
-        say(f"{day:%a %d %b}  {bar}{count or '[dim]·[/]'}")
-    say(
-        f"[bold]{found.total}[/] {'paper' if found.total == 1 else 'papers'} in {counted(len(found.days), 'day')}, "
-        f"{found.total / max(len(found.days), 1):.1f} a day"
-    )
-    width = max((len(paper.paper_id) for paper in found.sample), default=0)
-    for paper in found.sample:
-        hang(f"  [cyan]{escape(paper.paper_id.ljust(width))}[/]  ", escape(paper.title))
-
-
 def rows_wanted(*, as_json: bool) -> int | None:
     """How many rows of a query are worth reading: a terminal shows the first thousand; None: all of them."""
     return _ROWS_MAX + 1 if console.is_terminal and not as_json else None
@@ -194,6 +174,12 @@ def topics(found: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         print_json(found)
         return
     _table(found, cut="query")
+
+
+def topic_problems(problems: Sequence[str]) -> None:
+    """Tell what topics could not find, a line each, beside the output."""
+    for problem in problems:
+        _errors.print(Text.assemble(("topics  ", "yellow"), problem), soft_wrap=True)
 
 
 def status(report: Status, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 
 from publishers.web import web_app
 from storage.errors import PaperwireError
+from storage.settings import Settings
 
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 where a browser on this machine looks
 _START_SECONDS = 10.0
@@ -51,10 +52,14 @@ def url_of(listener: socket.socket) -> str:
 
 
 @contextmanager
-def serving(site: Path, listener: socket.socket) -> Iterator[None]:
-    """Serve the folder `site` until the block ends."""
+def serving(site: Path, listener: socket.socket, *, settings: Settings | None = None) -> Iterator[None]:
+    """Serve the folder `site` until the block ends; with `settings` also what the archive in their home answers."""
     config = uvicorn.Config(
-        web_app(site), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1
+        web_app(site, settings=settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)

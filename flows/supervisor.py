@@ -48,7 +48,7 @@ def run_up(settings: Settings, *, console: Console) -> int:
         listener = stack.enter_context(listen(settings.web.host, settings.web.port, hint=_hint("port")))
         prefect_port = _free_port(settings.web.prefect_port)
         board = Board(settings, console, url_of(listener), clock=lambda: datetime.now(UTC))
-        stack.enter_context(serving(home / "site", listener))
+        stack.enter_context(serving(home / "site", listener, settings=settings))
         board.starting()
         os.environ.update(prefect_environment(home, prefect_port))
         os.environ.update(PAPERWIRE_CONFIG=str(settings.path), PAPERWIRE_HOME=str(home))

@@ -192,9 +192,14 @@ def _update(revision: Revision, site: Site) -> _Update:
     return _Update(
         title=_short(readable(revision.paper.title), _TITLE_CHARACTERS_MAX),
         href=site.base_url + paper_path(revision.paper.paper_id),
-        what="; ".join(_what(kind, revision) for kind in revision.announcements if kind in _TOLD),
+        what=what_happened(revision),
         withdrawn=Announcement.WITHDRAWN in revision.announcements,
     )
+
+
+def what_happened(revision: Revision) -> str:
+    """Say what a revision is: `Version 2: title changed; Published in Nature`."""
+    return "; ".join(_what(kind, revision) for kind in revision.announcements if kind in _TOLD)
 
 
 def _what(kind: Announcement, revision: Revision) -> str:

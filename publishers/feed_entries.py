@@ -53,9 +53,6 @@ def revision_entries(site: FeedSite, revision: Revision) -> tuple[FeedEntry, ...
     Raises EntryError where the paper cannot be shown.
     """
     paper = revision.paper
-    told = [a for a in _TOLD if a in revision.announcements]
-    if Announcement.WITHDRAWN in told:
-        told = [a for a in told if a is not Announcement.REVISED]
     return tuple(
         _entry(
             site,
@@ -68,8 +65,21 @@ def revision_entries(site: FeedSite, revision: Revision) -> tuple[FeedEntry, ...
             published=revision.at,
             updated=revision.at,
         )
-        for announcement in told
+        for announcement in _announced(revision)
     )
+
+
+def told_suffixes(revision: Revision) -> tuple[str, ...]:
+    """Return what ends the id of each entry of a revision: `revised/v2`, `published/r2`."""
+    return tuple(_suffix(revision, announcement) for announcement in _announced(revision))
+
+
+def _announced(revision: Revision) -> tuple[Announcement, ...]:
+    """What a revision has an entry for each of."""
+    told = [a for a in _TOLD if a in revision.announcements]
+    if Announcement.WITHDRAWN in told:
+        told = [a for a in told if a is not Announcement.REVISED]
+    return tuple(told)
 
 
 def what_happened(revision: Revision, announcement: Announcement) -> str:
@@ -108,7 +118,8 @@ def _entry(
 ) -> FeedEntry:
     title = readable(paper.title)
     categories = tuple(_categories(paper))
-    topics = tuple(Category(term=tag.slug, label=readable(tag.title), scheme=f"{site.base_url}topics/") for tag in tags)
+    scheme = f"{site.base_url}topics/"
+    topics = tuple(Category(term=t.slug, label=readable(t.title) or t.slug, scheme=scheme) for t in tags)
     authors = tuple(name for name in map(readable, paper.authors) if name)
     return FeedEntry(
         id=entry_id,

@@ -25,6 +25,7 @@ class FeedSite:
     base_url: str  # ends in a slash
     authority: str
     language: str = "en"
+    hub: str = ""  # the WebSub hub its published feeds are announced at; '' means none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +118,28 @@ class Feed:
     stem: str  # its path under base_url, without the extension
     entries: tuple[FeedEntry, ...]
     left_out: tuple[LeftOut, ...] = ()
+    suffix: str = ""  # what follows the extension in its address: ?q=…
+    touched_at: datetime | None = None  # when it last changed, where its entries do not say so
+    archive: bool = False  # whether it is a part of the past (RFC 5005, section 4)
+    links: tuple[Link, ...] = ()  # of the feed: where its past is
 
     @property
     def updated(self) -> datetime:
         """When anything in it last changed; a fixed time where it is empty."""
+        if self.touched_at:
+            return self.touched_at
         return max((entry.updated for entry in self.entries), default=EMPTY_UPDATED_AT)
+
+    @property
+    def hub(self) -> str:
+        """The hub it is announced at: only a feed that lies in a file, and may still change, is."""
+        return self.site.hub if self.stem.startswith("feeds/") and not self.archive else ""
 
     def url(self, extension: str) -> str:
         """Return where this feed is found; `extension` is one of paths.FEED_FORMATS."""
         if extension not in FEED_FORMATS:
             raise ValueError(f"no feed format {extension!r}; there are {', '.join(FEED_FORMATS)}")
-        return f"{self.site.base_url}{self.stem}.{extension}"
+        return f"{self.site.base_url}{self.stem}.{extension}{self.suffix}"
 
 
 def stamp(time: datetime) -> str:

@@ -18,8 +18,10 @@ from lxml import etree
 from publishers.feed_model import GENERATOR, Category, Feed, FeedEntry, Link, stamp
 from publishers.paths import FEED_FORMATS
 
+ATOM = "http://www.w3.org/2005/Atom"
 DC = "http://purl.org/dc/elements/1.1/"
 DCTERMS = "http://purl.org/dc/terms/"
+FH = "http://purl.org/syndication/history/1.0"  # RFC 5005
 SY = "http://purl.org/rss/1.0/modules/syndication/"
 RSS_DOCS = "https://www.rssboard.org/rss-specification"
 TTL_MINUTES = 60
@@ -46,16 +48,24 @@ class FeedRepair:
         return self.namespaces
 
     def extend_atom(self, root: Any) -> None:
-        if self.feed:
-            root.find("updated").text = stamp(self.feed.updated)
+        if not self.feed:
+            return
+        root.find("updated").text = stamp(self.feed.updated)
+        place = root.index(root.findall("link")[-1])
+        for link in reversed(self.feed.links):
+            root.insert(place + 1, etree.Element("link", link.attributes()))
+        if self.feed.archive:
+            etree.SubElement(root, f"{{{FH}}}archive")
 
     def extend_rss(self, root: Any) -> None:
         if not self.feed:
             return
         channel = root[0]
         channel.find("link").text = self.feed.page_url
+        if self.feed.hub:
+            channel.find(f"{{{ATOM}}}link").addnext(etree.Element(f"{{{ATOM}}}link", rel="hub", href=self.feed.hub))
         for name in ("lastBuildDate", "pubDate"):
-            channel.find(name).text = _rfc822(self.feed.updated)
+            channel.find(name).text = rfc822(self.feed.updated)
         _add(channel, SY, "updatePeriod", "hourly")
         _add(channel, SY, "updateFrequency", "1")
 
@@ -81,7 +91,7 @@ class EntryRepair:
     def extend_rss(self, element: Any) -> None:
         if not self.entry:
             return
-        element.find("pubDate").text = _rfc822(self.entry.published)
+        element.find("pubDate").text = rfc822(self.entry.published)
         for name in self.entry.authors:
             _add(element, DC, "creator", name)
         self._identify(element)
@@ -98,6 +108,8 @@ def _generator(feed: Feed, extension: str) -> Any:
     generator.register_extension("repair", FeedRepair, EntryRepair)
     generator.repair.feed = feed
     generator.repair.namespaces = {"dc": DC} if extension == "atom" else {"dc": DC, "dcterms": DCTERMS, "sy": SY}
+    if feed.archive:
+        generator.repair.namespaces["fh"] = FH
     generator.id(feed.id)
     generator.title(feed.title)
     generator.description(feed.description)
@@ -107,6 +119,8 @@ def _generator(feed: Feed, extension: str) -> Any:
     generator.generator(GENERATOR)
     generator.link(href=feed.page_url, rel="alternate", type="text/html")
     generator.link(href=feed.url(extension), rel="self", type=FEED_FORMATS[extension])
+    if feed.hub:
+        generator.link(href=feed.hub, rel="hub")
     generator.updated(feed.updated)
     generator.pubDate(feed.updated)
     generator.docs(RSS_DOCS)
@@ -140,7 +154,8 @@ def _link(link: Link) -> dict[str, str]:
     return {"rel": link.rel, "href": link.href, "type": link.type}
 
 
-def _rfc822(time: datetime) -> str:
+def rfc822(time: datetime) -> str:
+    """Return `time` as RSS 2.0 writes it."""
     return format_datetime(time.astimezone(UTC), usegmt=True)
 
 

@@ -1,4 +1,4 @@
-"""Feeds by topic: papers and revisions → Atom, RSS 2.0, JSON Feed 1.1 and OPML, as bytes.
+"""Feeds by channel: papers and revisions → Atom, RSS 2.0 and JSON Feed 1.1, as bytes.
 
 An entry is made of stable facts only. Votes, stars, comments and curated lists change daily, and a changed entry
 reads as news, so none of them is in any byte here; the paper's own page, which every entry links to, shows them.
@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from publishers.channels import EVERYTHING, Channel
 from publishers.feed_entries import paper_entry, revision_entries
 from publishers.feed_model import Feed, FeedEntry, FeedSite, LeftOut
 from publishers.feedgen_repair import atom, rss
 from publishers.json_feed import json_feed
-from publishers.opml import opml
-from publishers.paths import feed_path, revisions_path, topic_path
 from publishers.readable import readable
 from storage.errors import EntryError
 from storage.model import Revision, TaggedPaper
-from storage.settings import Topic
 
 __all__ = [
     "Feed",
@@ -30,12 +28,13 @@ __all__ = [
     "FeedSite",
     "LeftOut",
     "atom",
+    "frame",
     "json_feed",
-    "opml",
+    "papers_feed",
     "revisions_feed",
     "rss",
-    "topic_feed",
     "window",
+    "window_size",
 ]
 
 WINDOW = timedelta(hours=72)  # a reader who polls every three days misses nothing
@@ -45,8 +44,8 @@ _log = logging.getLogger("paperwire.feeds")
 _T = TypeVar("_T")
 
 
-def topic_feed(site: FeedSite, topic: Topic, papers: Sequence[TaggedPaper]) -> Feed:
-    """Return the feed of a topic's new papers: one entry for each, whatever becomes of it.
+def papers_feed(site: FeedSite, channel: Channel, papers: Sequence[TaggedPaper]) -> Feed:
+    """Return the feed of a channel's new papers: one entry for each, whatever becomes of it.
 
     Cuts `papers` to their `window`. What cannot be shown is in `left_out`, and each is logged in one line.
     """
@@ -65,20 +64,20 @@ def topic_feed(site: FeedSite, topic: Topic, papers: Sequence[TaggedPaper]) -> F
             left_out.append(LeftOut(paper_id=paper_id, reason=_reason(error)))
     return _feed(
         site,
-        topic,
-        title=readable(f"{topic.title} – {site.title}"),
-        description=readable(topic.description) or readable(f"New papers on {topic.title}."),
-        stem=feed_path(topic.slug, "").removesuffix("."),
+        channel,
+        title=f"{channel.title} – {readable(site.title)}",
+        description=channel.description,
+        stem=channel.stem,
         entries=entries.values(),
         left_out=left_out,
     )
 
 
-def revisions_feed(site: FeedSite, topic: Topic, revisions: Sequence[Revision]) -> Feed:
-    """Return the feed of what happened to a topic's papers later: one entry for each version, withdrawal,
+def revisions_feed(site: FeedSite, channel: Channel, revisions: Sequence[Revision]) -> Feed:
+    """Return the feed of what happened to a channel's papers later: one entry for each version, withdrawal,
     publication and first code. What was told twice under one id is in it once, as it was told last.
 
-    Cut like `topic_feed`; an entry is the same in the feeds of all topics.
+    Cut like `papers_feed`; an entry is the same in the feeds of all channels.
     """
     left_out: list[LeftOut] = []
     entries: dict[str, FeedEntry] = {}
@@ -90,10 +89,10 @@ def revisions_feed(site: FeedSite, topic: Topic, revisions: Sequence[Revision]) 
             left_out.append(LeftOut(paper_id=revision.paper.paper_id, reason=_reason(error)))
     return _feed(
         site,
-        topic,
-        title=readable(f"{topic.title}: revisions – {site.title}"),
-        description=readable(f"New versions, withdrawals, publications and code of papers on {topic.title}."),
-        stem=revisions_path(topic.slug).removesuffix(".atom"),
+        channel,
+        title=f"{channel.title}: revisions – {readable(site.title)}",
+        description=f"New versions, withdrawals, publications and code. {channel.title}.",
+        stem=f"{channel.stem}/revisions",
         entries=entries.values(),
         left_out=left_out,
     )
@@ -108,14 +107,21 @@ def window(papers: Sequence[TaggedPaper]) -> tuple[TaggedPaper, ...]:
     return tuple(p for p, _ in _newest(announced, lambda pair: pair[1], lambda pair: pair[0].paper.paper_id))
 
 
+def window_size(moments: Sequence[datetime]) -> int:
+    """Return how many entries belong into a feed, given when each joined it, newest first."""
+    recent = sum(moment >= moments[0] - WINDOW for moment in moments)
+    return min(len(moments), ENTRIES_MAX, max(ENTRIES_MIN, recent))
+
+
+def frame(site: FeedSite) -> Feed:
+    """Return a feed of nothing, for writing entries in."""
+    return papers_feed(site, EVERYTHING, [])
+
+
 def _newest(items: Iterable[_T], at: Callable[[_T], datetime], name: Callable[[_T], str]) -> tuple[_T, ...]:
     """Return the window of `items`, newest first; those of the same time in the order of their names."""
     ordered = sorted(sorted(items, key=name), key=at, reverse=True)
-    if not ordered:
-        return ()
-    horizon = at(ordered[0]) - WINDOW
-    recent = sum(at(item) >= horizon for item in ordered)
-    return tuple(ordered[: min(ENTRIES_MAX, max(ENTRIES_MIN, recent))])
+    return tuple(ordered[: window_size([at(item) for item in ordered])])
 
 
 def _unannounced(papers: Iterable[TaggedPaper]) -> list[TaggedPaper]:
@@ -128,7 +134,7 @@ def _reason(error: Exception) -> str:
 
 def _feed(
     site: FeedSite,
-    topic: Topic,
+    channel: Channel,
     *,
     title: str,
     description: str,
@@ -140,12 +146,13 @@ def _feed(
     for missing in left_out:
         _log.warning("feed %s leaves out %s", stem, missing)
     return Feed(
-        id=f"tag:{site.authority},2026:{stem.replace('feeds/', 'feed/', 1)}",
+        id=f"tag:{site.authority},2026:{stem.replace('feeds/', 'feed/', 1)}{channel.suffix}",
         site=site,
         title=title,
         description=description,
-        page_url=site.base_url + topic_path(topic.slug),
+        page_url=site.base_url + channel.page,
         stem=stem,
         entries=tuple(entries),
         left_out=tuple(left_out),
+        suffix=channel.suffix,
     )

@@ -13,7 +13,7 @@ VERSION = "https://jsonfeed.org/version/1.1"
 
 def json_feed(feed: Feed) -> bytes:
     """Return `feed` as a JSON Feed document. The same feed gives the same bytes."""
-    document = {
+    document: dict[str, Any] = {
         "version": VERSION,
         "title": feed.title,
         "home_page_url": feed.page_url,
@@ -21,8 +21,10 @@ def json_feed(feed: Feed) -> bytes:
         "description": feed.description,
         "language": feed.site.language,
         "authors": [{"name": feed.site.title, "url": feed.site.base_url}],
-        "items": [_item(feed, entry) for entry in feed.entries],
     }
+    if feed.hub:
+        document["hubs"] = [{"type": "WebSub", "url": feed.hub}]
+    document["items"] = [_item(feed, entry) for entry in feed.entries]
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 

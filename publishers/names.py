@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from storage.text import fold
+
 ARXIV_SCHEME = "http://arxiv.org/schemas/atom"  # what arXiv's own feeds put on their categories
 
 
@@ -19,8 +21,8 @@ def is_arxiv_category(code: str) -> bool:
 
 
 def category_name(code: str) -> str:
-    """Return the English name of an arXiv category, archive or group; any other `code` comes back as it is."""
-    return _CATEGORIES.get(code, code)
+    """Return the English name of an arXiv category, archive or group; any other `code` comes back, on one line."""
+    return _CATEGORIES.get(code) or fold(code)
 
 
 def license_name(url: str) -> str:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
 from publishers.citation import arxiv_url, doi_url
 from publishers.names import category_name
-from publishers.paths import day_path, paper_path, topic_path
+from publishers.paths import author_href, category_path, day_path, paper_path, topic_path
 from publishers.readable import readable, summary
 from storage.model import Announcement, Paper, Revision, Tag, TaggedPaper
 from storage.settings import Topic
 from storage.text import safe_url
 
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = [
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = [
     "January",
     "February",
     "March",
@@ -69,9 +69,13 @@ class Card:
     summary: str
     chips: tuple[Chip, ...]
     categories: str
+    category_href: str | None  # the page of the first category
     links: tuple[Link, ...]
     upvotes: int | None
     withdrawn: bool
+    reason: str = ""  # why it is in the topic whose page this is
+    by: tuple[Chip, ...] = ()  # the names in `authors`, each with its page on a live site
+    by_more: int = 0  # how many follow them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +119,17 @@ class DayLine:
 
 def long_day(day: date) -> str:
     """Return `Tuesday, 2 June 2026`, whatever the locale."""
-    return f"{_DAYS[day.weekday()]}, {day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{WEEKDAYS[day.weekday()]}, {day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def short_day(day: date) -> str:
     """Return `Tue 2 June`, whatever the locale."""
-    return f"{_DAYS[day.weekday()][:3]} {day.day} {_MONTHS[day.month - 1]}"
+    return f"{WEEKDAYS[day.weekday()][:3]} {day.day} {MONTHS[day.month - 1]}"
 
 
 def plain_day(day: date) -> str:
     """Return `2 June 2026`, whatever the locale."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -139,11 +143,19 @@ def day_of(paper: Paper) -> date:
 
 
 def card(
-    tagged: TaggedPaper, topics: Iterable[Topic], *, root: str, summary_max: int, without: str = "", under: str = ""
+    tagged: TaggedPaper,
+    topics: Iterable[Topic],
+    *,
+    root: str,
+    summary_max: int,
+    without: str = "",
+    under: str = "",
+    categories: Collection[str] = (),
 ) -> Card:
     """Return the card of a paper, `summary_max` characters of abstract on it.
 
     What its heading says already is left out: the topic with slug `without`, the category named `under`.
+    `categories` are the codes that have a page of their own.
     """
     paper = tagged.paper
     known = {topic.slug for topic in topics}
@@ -156,9 +168,12 @@ def card(
         href=f"{root}{paper_path(paper.paper_id)}",
         title=readable(paper.title),
         authors=short_authors(paper.authors),
+        by=_names(paper.authors, root=root),
+        by_more=len(paper.authors) - _shown(paper.authors),
         summary=summary(paper.abstract, summary_max) if summary_max else "",
         chips=tuple(chips),
         categories=short_categories(paper.categories, without=under),
+        category_href=_category_href(paper.categories, categories, root=root, without=under),
         links=tuple(_card_links(paper)),
         upvotes=paper.upvotes or None,
         withdrawn=paper.withdrawn,
@@ -167,15 +182,30 @@ def card(
 
 def short_authors(names: Sequence[str]) -> str:
     """Return the first three names and how many follow; four are never cut to save one."""
-    shown = len(names) if len(names) <= _AUTHORS_SHOWN + 1 else _AUTHORS_SHOWN
+    shown = _shown(names)
     more = len(names) - shown
     return ", ".join(map(readable, names[:shown])) + (f" and {more:,} more" if more else "")
+
+
+def _shown(names: Sequence[str]) -> int:
+    return len(names) if len(names) <= _AUTHORS_SHOWN + 1 else _AUTHORS_SHOWN
+
+
+def _names(names: Sequence[str], *, root: str) -> tuple[Chip, ...]:
+    hrefs = [(readable(name), author_href(name)) for name in names[: _shown(names)]]
+    return tuple(Chip(text=text, href=f"{root}{href}" if href else None) for text, href in hrefs)
 
 
 def short_categories(codes: Sequence[str], *, without: str = "") -> str:
     """Return the name of the first category and how many follow."""
     names = [name for name in dict.fromkeys(map(category_name, codes)) if name != without]
     return f"{names[0]} +{len(names) - 1}" if len(names) > 1 else "".join(names)
+
+
+def _category_href(codes: Sequence[str], published: Collection[str], *, root: str, without: str) -> str | None:
+    """The page of the category that `short_categories` names."""
+    first = next((code for code in codes if category_name(code) != without), None)
+    return f"{root}{category_path(first)}" if first in published and first is not None else None
 
 
 def paper_links(paper: Paper) -> tuple[Link, ...]:
@@ -196,7 +226,12 @@ def paper_links(paper: Paper) -> tuple[Link, ...]:
 
 
 def day_sections(
-    papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int
+    papers: Sequence[TaggedPaper],
+    topics: Sequence[Topic],
+    *,
+    root: str,
+    summary_max: int,
+    categories: Collection[str] = (),
 ) -> tuple[Section, ...]:
     """Return all papers of a day, each once: under its first topic in the order of `topics`, else by category."""
     shown: set[str] = set()
@@ -204,20 +239,32 @@ def day_sections(
     for topic in topics:
         members = _members(papers, topic)
         if members:
-            found.append(_topic_section(topic, members, shown, topics, root=root, summary_max=summary_max))
+            found.append(
+                _topic_section(topic, members, shown, topics, root=root, summary_max=summary_max, categories=categories)
+            )
     groups: dict[str, list[TaggedPaper]] = {}
     for tagged in papers:
         if tagged.paper.paper_id not in shown:
             groups.setdefault(_primary(tagged.paper), []).append(tagged)
     for name, group in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        cards = tuple(card(p, topics, root=root, summary_max=summary_max, under=name) for p in group)
+        cards = tuple(
+            card(p, topics, root=root, summary_max=summary_max, under=name, categories=categories) for p in group
+        )
+        code = group[0].paper.categories[0] if group[0].paper.categories else ""
+        href = f"{root}{category_path(code)}" if code in categories else None
         anchor = _anchor("category", name, [s.anchor for s in found])
-        found.append(Section(anchor=anchor, title=name, href=None, count=len(group), above=0, cards=cards))
+        found.append(Section(anchor=anchor, title=name, href=href, count=len(group), above=0, cards=cards))
     return tuple(found)
 
 
 def lead_sections(
-    papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int, cards_max: int
+    papers: Sequence[TaggedPaper],
+    topics: Sequence[Topic],
+    *,
+    root: str,
+    summary_max: int,
+    cards_max: int,
+    categories: Collection[str] = (),
 ) -> tuple[Section, ...]:
     """Return a few papers of each topic not shown above, then of the rest: `cards_max` in all, a fair share each."""
     groups = [(topic, members) for topic in topics if (members := _members(papers, topic))]
@@ -226,12 +273,14 @@ def lead_sections(
     found: list[Section] = []
     for topic, members in groups:
         room = min(share, cards_max - len(shown))
-        section = _topic_section(topic, members, shown, topics, root=root, summary_max=summary_max, cards_max=room)
+        section = _topic_section(
+            topic, members, shown, topics, root=root, summary_max=summary_max, cards_max=room, categories=categories
+        )
         if section.cards:
             found.append(section)
     rest = [tagged for tagged in papers if not in_topics(tagged, topics)]
     room = min(share, cards_max - len(shown)) if found else cards_max
-    cards = tuple(card(p, topics, root=root, summary_max=summary_max) for p in rest[:room])
+    cards = tuple(card(p, topics, root=root, summary_max=summary_max, categories=categories) for p in rest[:room])
     if cards:
         title = "Other papers" if found else "Papers"
         found.append(Section(anchor="other", title=title, href=None, count=len(rest), above=0, cards=cards))
@@ -239,12 +288,29 @@ def lead_sections(
 
 
 def days_grouped(
-    papers: Sequence[TaggedPaper], topics: Sequence[Topic], *, root: str, summary_max: int, topic: str
+    papers: Sequence[TaggedPaper],
+    topics: Sequence[Topic],
+    *,
+    root: str,
+    summary_max: int,
+    topic: str = "",
+    under: str = "",
+    categories: Collection[str] = (),
 ) -> tuple[Section, ...]:
-    """Return papers under the day they were announced, newest day first, for the page of `topic`."""
+    """Return papers under the day they were announced, newest day first, for the page of `topic` or what `under` names.
+
+    A card on the page of a topic says why it is there.
+    """
     groups: dict[date, list[TaggedPaper]] = {}
     for tagged in papers:
         groups.setdefault(day_of(tagged.paper), []).append(tagged)
+
+    def shown(tagged: TaggedPaper) -> Card:
+        made = card(
+            tagged, topics, root=root, summary_max=summary_max, without=topic, under=under, categories=categories
+        )
+        return replace(made, reason=next((tag.reason for tag in tagged.tags if tag.slug == topic), ""))
+
     return tuple(
         Section(
             anchor=f"day-{day.isoformat()}",
@@ -252,7 +318,7 @@ def days_grouped(
             href=f"{root}{day_path(day)}",
             count=len(group),
             above=0,
-            cards=tuple(card(p, topics, root=root, summary_max=summary_max, without=topic) for p in group),
+            cards=tuple(map(shown, group)),
         )
         for day, group in sorted(groups.items(), reverse=True)
     )
@@ -320,6 +386,7 @@ def _topic_section(
     root: str,
     summary_max: int,
     cards_max: int | None = None,
+    categories: Collection[str] = (),
 ) -> Section:
     """Return the section of a topic with the members not in `shown` yet, and put their ids into `shown`."""
     fresh = [tagged for tagged in members if tagged.paper.paper_id not in shown]
@@ -331,7 +398,10 @@ def _topic_section(
         href=f"{root}{topic_path(topic.slug)}",
         count=len(members),
         above=len(members) - len(fresh),
-        cards=tuple(card(p, topics, root=root, summary_max=summary_max, without=topic.slug) for p in listed),
+        cards=tuple(
+            card(p, topics, root=root, summary_max=summary_max, without=topic.slug, categories=categories)
+            for p in listed
+        ),
     )
 
 

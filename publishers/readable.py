@@ -9,7 +9,7 @@ import functools
 import re
 import unicodedata
 
-from publishers.tex import text_of_tex
+from publishers.tex import Stand, text_of_tex
 from storage.text import accept
 
 # Bidirectional controls (UAX #9) reorder what follows them and titles stand beside other text; the rest is invisible:
@@ -26,8 +26,13 @@ _SHORT = re.compile(r"[(\[“\"]*(?:\w|e\.g|i\.e|al|cf|vs|resp|Fig|Figs|Sec|Eq|E
 @functools.lru_cache(maxsize=8_192)
 def readable(text: str) -> str:
     """Return `text` on one line: TeX as Unicode, NFC, no control or invisible characters, single spaces."""
+    return readable_around(text, lambda _: None)
+
+
+def readable_around(text: str, stand: Stand) -> str:
+    """Return `text` as `readable` does, with a character that `stand` gives in the place of a formula."""
     bare = _INVISIBLE.sub("", accept(text))
-    return unicodedata.normalize("NFC", " ".join(text_of_tex(bare).split()))
+    return unicodedata.normalize("NFC", " ".join(text_of_tex(bare, stand).split()))
 
 
 def plain(text: str) -> str:
@@ -38,7 +43,12 @@ def plain(text: str) -> str:
 @functools.lru_cache(maxsize=8_192)
 def paragraphs(text: str) -> tuple[str, ...]:
     """Return the paragraphs of `text`, each readable; a blank line parts two, a single line end is a space."""
-    return tuple(p for p in map(readable, _BLANK_LINE.split(accept(text))) if p)
+    return tuple(p for p in map(readable, paragraphs_as_written(text)) if p)
+
+
+def paragraphs_as_written(text: str) -> list[str]:
+    """Return the paragraphs of `text` with their TeX; some may hold nothing that can be shown."""
+    return _BLANK_LINE.split(accept(text))
 
 
 @functools.lru_cache(maxsize=8_192)

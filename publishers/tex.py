@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 
 from publishers.tex_reader import Reader
 from publishers.tex_tables import MATH_CLOSE, MATH_OPEN, OVER, SCRIPT_CHARACTERS, SOFT_SPACE, VANISHED, WORD_EDGE
@@ -22,21 +23,31 @@ _DELIMITER = re.compile(
 _CLOSER = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]", "\\begin": "\\end"}
 
 
-def text_of_tex(text: str) -> str:
+Stand = Callable[[str], str | None]
+"""Takes what stands between two delimiters; returns the character to put in its place, or None to have it read."""
+
+
+def text_of_tex(text: str, stand: Stand = lambda _: None) -> str:
     """Return `text` with TeX math, accents and markup as plain Unicode; line ends and runs of spaces are not kept.
 
-    `text` must be free of control characters (`storage.text.accept`). Text without TeX comes back unchanged.
+    `text` must be free of control characters (`storage.text.accept`). Text without TeX comes back unchanged. A stretch
+    of math for which `stand` has a character is that character in what is returned.
     """
     if not _SIGNS.search(text):
         return text
-    rendered = Reader(_mark_math(" ".join(text.split()))).sequence("", math=False)
+    rendered = Reader(_mark_math(" ".join(text.split()), stand)).sequence("", math=False)
     return _typography(_settle(rendered))
+
+
+def text_of_math(content: str) -> str:
+    """Return what stands between two delimiters as plain Unicode; `content` as `text_of_tex` takes it."""
+    return _settle(Reader(f"{MATH_OPEN}{content}{MATH_CLOSE}").sequence("", math=False))
 
 
 # Finding math: `$…$` is math, `$5 and $10` is money.
 
 
-def _mark_math(text: str) -> str:
+def _mark_math(text: str, stand: Stand) -> str:
     """Put marks around each stretch of math; what is left of dollars is plain text."""
     delimiters = _delimiters(text)
     places: dict[str, list[int]] = {}
@@ -52,7 +63,8 @@ def _mark_math(text: str) -> str:
             if close is None and kind == "$$":  # half a display: nobody means two dollars
                 pieces, done = [*pieces, text[done:start]], end
             continue
-        pieces += [text[done:start], MATH_OPEN, text[end : delimiters[close][1]], MATH_CLOSE]
+        content = text[end : delimiters[close][1]]
+        pieces += [text[done:start], MATH_OPEN, stand(content) or content, MATH_CLOSE]
         done, index = delimiters[close][2], close + 1
     return "".join([*pieces, text[done:]])
 
@@ -105,7 +117,10 @@ def _is_math(text: str, kind: str, start: int, end: int) -> bool:
 def _settle(text: str) -> str:
     """Turn the marks that are left into spaces or nothing."""
     text = " ".join(part.strip() for part in text.split(SOFT_SPACE))
-    text = re.sub(f" ?{VANISHED}+(?=[ ,.;:)]|$)", "", text).replace(VANISHED, WORD_EDGE)
+    if VANISHED in text:
+        text = re.sub(rf" ?[(\[][ ,;]*{VANISHED}[ ,;{VANISHED}]*[)\]]", "", text)  # brackets around nothing else
+        text = re.sub(rf"([(\[]){VANISHED}[,;] ", r"\1", text)
+        text = re.sub(f" ?{VANISHED}+(?=[ ,.;:)]|$)", "", text).replace(VANISHED, WORD_EDGE)
     text = re.sub(rf"(?<=[\w)]){WORD_EDGE}+(?=[^\W_{SCRIPT_CHARACTERS}])", " ", text)
     return re.sub(f"[{WORD_EDGE}{MATH_OPEN}{MATH_CLOSE}{OVER}]", "", text)
 

@@ -74,9 +74,9 @@ class Reader:
         if character == MATH_OPEN:
             self.at += 1
             self.inside = True
-            content = _tidy_math(self.sequence(MATH_CLOSE, math=True))
+            raw = self.sequence(MATH_CLOSE, math=True)
             self.inside = False
-            return content
+            return _tidy_math(raw) or (" " if raw.isspace() else "")  # 2.5$\\,$K
         if character == "\\":
             return self.command(math=False)
         if character == "{":
@@ -403,7 +403,7 @@ def _script(sign: str, content: str) -> str:
     table = SUPERSCRIPTS if sign == "^" else SUBSCRIPTS
     if all(character in table for character in content):
         return "".join(table[character] for character in content)
-    if len(content) == 1 or re.fullmatch(r"[A-Za-z0-9.]+", content):
+    if len(content) == 1 or re.fullmatch(r"[A-Za-z][A-Za-z0-9.]*|[0-9.]+", content):  # T_1N would be T₁ times N
         return f"{sign}{content}{WORD_EDGE}"
     return f"{sign}{content}" if _is_fenced(content) else f"{sign}({content})"
 

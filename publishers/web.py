@@ -1,18 +1,17 @@
-"""The ASGI app that serves the published site as it lies on disk: GET and HEAD, 304 and gzip, nothing else.
+"""The ASGI app that serves the published site as it lies on disk: GET and HEAD, 304 and gzip.
 
 Any static server does as well; this one sends the right types and strong validators without configuration. A file may
-be replaced under it at any time: bytes and validators always come from one open file.
+be replaced under it at any time: bytes and validators always come from one open file. Where it knows the archive it
+also answers what no file can: the search, the feeds of any query, the authors (publishers/live.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 import zlib
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -25,7 +24,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from publishers.answers import CACHE_CONTROL, Body, accepts_gzip, conditional, not_modified
+from publishers.live import Live
 from publishers.paths import FEED_FORMATS
+from publishers.websub import link_header
+from storage.settings import Settings
+
+__all__ = ["accepts_gzip", "locate", "not_modified", "web_app"]
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -40,21 +45,21 @@ _TYPES = {
     ".xsl": "text/xsl; charset=utf-8",
     ".json": "application/json",
     ".bib": "application/x-bibtex; charset=utf-8",
+    ".ris": "application/x-research-info-systems; charset=utf-8",
     ".gz": "application/gzip",
     ".atom": FEED_FORMATS["atom"],
     ".rss": FEED_FORMATS["rss"],
 }
 _FEEDS_FOLDER = "feeds"
+_NOSNIFF = {"x-content-type-options": "nosniff"}
+_SHOWN = ("text/html", "image/svg+xml")  # what a browser makes a document of
 _SECURITY = {
     # Pages load one style sheet and one icon from here; everything else, scripts above all, is refused.
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
-# Ask again each time: an unchanged file costs a 304 without a body, and nobody reads yesterday's page.
-_CACHE_CONTROL = "no-cache"
 
 
 class _File(NamedTuple):
@@ -64,10 +69,12 @@ class _File(NamedTuple):
     modified: datetime
 
 
-def web_app(site_folder: Path) -> Starlette:
+def web_app(site_folder: Path, *, home: Path | None = None, settings: Settings | None = None) -> Starlette:
     """Return the app that serves `site_folder`, which may still be empty or absent.
 
-    `/health` answers 200 and JSON: `status` is `ok` once a front page is published, `empty` before.
+    With `settings`, unless their `[site] live` is false, it also answers search, queries and authors from the archive
+    in `home` (theirs, where none is given). `/health` answers 200 and JSON: `status` is `ok` once a front page is
+    published, `empty` before.
     """
 
     def health(_: Request) -> Response:
@@ -75,14 +82,24 @@ def web_app(site_folder: Path) -> Starlette:
         return JSONResponse({"status": "ok" if published else "empty"}, headers={"cache-control": "no-store"})
 
     def page(request: Request) -> Response:
-        return _answer(request, site_folder)
+        answer = _answer(request, site_folder)
+        link = link_header(settings.site, request.path_params["path"]) if settings else None
+        if link and answer.status_code == 200:
+            answer.headers["link"] = link
+        return answer
 
-    routes = [Route("/health", health, methods=["GET"]), Route("/{path:path}", page, methods=["GET"])]
+    routes = [Route("/health", health, methods=["GET"])]
+    if settings is not None and settings.site.live:
+        routes += Live(home or settings.home, settings).routes()
+    routes.append(Route("/{path:path}", page, methods=["GET"]))
     return Starlette(routes=routes, middleware=[Middleware(_SecurityHeaders)])
 
 
 class _SecurityHeaders:
-    """Puts the same protective headers on every answer, errors included."""
+    """Puts protective headers on every answer with a body, errors included: a few on all, the policy on pages.
+
+    A page may have a policy of its own. An answer without a body, a 304 above all, has none of them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -90,7 +107,11 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_SECURITY)
+                headers = MutableHeaders(scope=message)
+                shown = headers.get("content-type", "").startswith(_SHOWN)
+                for name, value in (_NOSNIFF | (_SECURITY if shown else {})).items():
+                    if message["status"] != 304:
+                        headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -107,7 +128,9 @@ def _answer(request: Request, folder: Path) -> Response:
     file = _read(found)
     if file is None:
         return _not_found(folder)
-    return _conditional(request, _type_of(found, folder), file, found)
+    zipped = _read_zipped(found, file)
+    known = Body(content=file.content, zipped=zipped, media_type=_type_of(found, folder), modified=file.modified)
+    return conditional(request, known)
 
 
 def locate(folder: Path, path: str) -> Path | None:
@@ -128,48 +151,6 @@ def locate(folder: Path, path: str) -> Path | None:
         return target if target.is_relative_to(root) and target.is_file() else None
     except (OSError, RuntimeError):  # absent, no permission, name too long, a loop of links
         return None
-
-
-def _conditional(request: Request, media_type: str, file: _File, path: Path) -> Response:
-    """Choose gzip or plain, then 200 or 304 (RFC 9110, 13.2.2: If-None-Match outranks If-Modified-Since)."""
-    zipped = _read_zipped(path, file) if accepts_gzip(request.headers.get("accept-encoding", "")) else None
-    # Over the bytes themselves: the same edition written again, or on another machine, keeps its tag.
-    etag = f'"{hashlib.blake2b(file.content, digest_size=12).hexdigest()}{"-gz" if zipped else ""}"'
-    headers = {
-        "etag": etag,
-        "last-modified": format_datetime(file.modified, usegmt=True),
-        "cache-control": _CACHE_CONTROL,
-        "vary": "Accept-Encoding",
-    }
-    if not_modified(
-        request.headers.get("if-none-match"), request.headers.get("if-modified-since"), etag, file.modified
-    ):
-        return Response(status_code=304, headers=headers)
-    if zipped:
-        headers["content-encoding"] = "gzip"
-    return Response(zipped or file.content, headers={"content-type": media_type, **headers})
-
-
-def not_modified(if_none_match: str | None, if_modified_since: str | None, etag: str, modified: datetime) -> bool:
-    """Say whether what the client has is still right. `modified` has whole seconds."""
-    if if_none_match is not None:
-        tags = re.findall(r'(?:W/)?("[^"]*")', if_none_match)
-        return if_none_match.strip() == "*" or etag in tags
-    try:
-        since = parsedate_to_datetime(if_modified_since or "")
-    except ValueError:
-        return False
-    return modified <= (since if since.tzinfo else since.replace(tzinfo=UTC))
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Say whether a client takes gzip (RFC 9110, 12.5.3); a weight of 0 means it does not."""
-    weights: dict[str, float] = {}
-    for part in accept_encoding.lower().split(","):
-        coding, _, parameter = (piece.strip() for piece in part.partition(";"))
-        weight = re.fullmatch(r"q\s*=\s*([01](?:\.\d{0,3})?)", parameter)
-        weights[coding] = float(weight[1]) if weight else 1.0
-    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
 
 
 def _read(path: Path) -> _File | None:
@@ -206,4 +187,4 @@ def _not_found(folder: Path) -> Response:
     page = _read(folder / "404.html")
     if page is None:
         return PlainTextResponse("Nothing is published here yet. `paperwire run` publishes the site.\n", 404)
-    return Response(page.content, 404, {"content-type": _TYPES[".html"], "cache-control": _CACHE_CONTROL})
+    return Response(page.content, 404, {"content-type": _TYPES[".html"], "cache-control": CACHE_CONTROL})

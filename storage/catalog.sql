@@ -1,4 +1,5 @@
--- papers.duckdb: the archive as tables for SQL. Times are UTC. docs/data.md describes every column.
+-- papers.duckdb: the archive as tables for SQL. _meta has its newest commit, the time of it, the first of the commits
+-- of the last weeks, and the profiles that topics with like: go by (storage/likes.py). Times are UTC. docs/data.md describes every column.
 -- live() and history() are replaced by the lists of files, newest first; current() and past() by what was true at a
 -- commit where one is asked for.
 CREATE VIEW _live AS SELECT * FROM read_parquet(live());

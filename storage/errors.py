@@ -10,6 +10,7 @@ PaperwireError
 ├── ArchiveError         the archive cannot be read or written
 │   ├── ArchiveCorrupt   bytes are not what was committed
 │   └── ArchiveFull      no room left; nothing was committed
+├── PushError            a hub or a webhook gave no answer; nothing secret is in it
 └── MailError            a message could not be handed over
     ├── MailDeferred     try again later (4xx, time-out, connection lost)
     │   └── MailServerDown   the server as a whole: no other message would fare better now
@@ -84,6 +85,10 @@ class ArchiveCorrupt(ArchiveError):
 
 class ArchiveFull(ArchiveError):
     """The disk is full; what was being written is not part of the archive."""
+
+
+class PushError(PaperwireError):
+    """A hub or a webhook was not reached, or gave no answer. It may be tried again."""
 
 
 class MailError(PaperwireError):

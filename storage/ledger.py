@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -20,13 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from storage.durable import fsync
-from storage.errors import ArchiveError, ArchiveFull, MailDeferred
+from storage.errors import ArchiveError, MailDeferred
+from storage.ledger_file import open_file, said_plainly, transaction
 
 _SCHEMA = files("storage").joinpath("ledger.sql").read_text(encoding="utf-8")
 _SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x50577265  # "PWre", shown by file(1)
-_BUSY_SECONDS = 30.0
 
 
 class DeliveryState(StrEnum):
@@ -80,8 +79,10 @@ class Ledger:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "ledger"
-        with _said_plainly(self._folder):
-            self._connection = _open(self._folder)
+        with said_plainly(self._folder):
+            self._connection = open_file(
+                self._folder / "ledger.sqlite", _SCHEMA, version=_SCHEMA_VERSION, application_id=_APPLICATION_ID
+            )
 
     def __enter__(self) -> Ledger:
         return self
@@ -101,7 +102,7 @@ class Ledger:
 
         The lock is the kernel's, so it is gone with the process that held it.
         """
-        with _said_plainly(self._folder):
+        with said_plainly(self._folder):
             lock = os.open(self._folder / "sending.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -241,20 +242,11 @@ class Ledger:
         if not done:
             raise ArchiveError(f"the ledger has no {state} delivery of {edition_id} to this address")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _said_plainly(self._folder):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._connection, self._folder)
 
     def _all(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with _said_plainly(self._folder):
+        with said_plainly(self._folder):
             return self._connection.execute(sql, parameters).fetchall()
 
     def _one(self, sql: str, *parameters: object) -> tuple[Any, ...] | None:
@@ -264,60 +256,6 @@ class Ledger:
 
 _EDITION = "edition_id, topic, day, from_seq, to_seq, created_at, paper_ids, revision_keys, total"
 _DELIVERY = "edition_id, address, state, message_id, contents, more, attempts, reserved_at, confirmed_at, reason"
-
-
-def _open(folder: Path) -> sqlite3.Connection:
-    """Open the file, made private first; a new one gets its tables and is there after a power cut."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    path = folder / "ledger.sqlite"
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)  # -wal and -shm inherit it
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        _prepare(connection, folder)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, folder: Path) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
-        connection.execute(f"PRAGMA {pragma}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        stamps = f"PRAGMA application_id = {_APPLICATION_ID};\nPRAGMA user_version = {_SCHEMA_VERSION};\n"
-        connection.execute("BEGIN IMMEDIATE")  # of two processes that start together one makes the tables
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in _statements(_SCHEMA + stamps):
-                connection.execute(statement)
-        connection.execute("COMMIT")
-        for path in (folder, folder.parent):
-            fsync(path)
-    elif version != _SCHEMA_VERSION:
-        raise ArchiveError(f"{folder}: the ledger has version {version}, this program writes {_SCHEMA_VERSION}")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split a script into statements; executescript() would commit the transaction that is open."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-@contextmanager
-def _said_plainly(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        full = "full" in str(error)
-        raise (ArchiveFull if full else ArchiveError)(f"{folder}: {error}") from error
-    except (sqlite3.Error, OSError) as error:
-        raise ArchiveError(f"{folder}: the ledger cannot be used: {error}") from error
 
 
 def _time(moment: datetime) -> str:

@@ -11,14 +11,15 @@ Taught by example in docs/queries.md; what each term means is in storage/query_t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 
 from storage.errors import QueryError
 from storage.identity import parse_arxiv_id, strong_aliases
 from storage.model import Entry, Paper
+from storage.profiles import Profile, is_file
 from storage.query_terms import (
     COUNT_FIELDS,
     FACT_FIELDS,
@@ -31,6 +32,7 @@ from storage.query_terms import (
     Day,
     Fact,
     InTopic,
+    Like,
     Listed,
     Node,
     Not,
@@ -39,6 +41,7 @@ from storage.query_terms import (
     condition,
     fold,
     found,
+    likes_of,
     moves,
     normal_sql,
     normal_text,
@@ -52,7 +55,7 @@ TERMS_MAX = 200
 DEPTH_MAX = 20
 COUNT_MAX = 999_999_999
 DAYS_MAX = 36_500
-FIELDS = (*TEXT_FIELDS, "topic", *COUNT_FIELDS, *FACT_FIELDS, "since", "until")
+FIELDS = (*TEXT_FIELDS, "topic", *COUNT_FIELDS, *FACT_FIELDS, "since", "until", "like")
 _SYNONYMS = {"ti": "title", "abs": "abstract", "au": "author", "cat": "category", "tag": "topic", "likes": "votes"} | {
     "upvotes": "votes", "after": "since", "from": "since", "before": "until", "to": "until", "github": "code",
 }  # fmt: skip
@@ -61,7 +64,7 @@ _SPACE = re.compile(r"\s*")
 _FIELD = re.compile(r"([A-Za-z_]+):")
 _BARE = re.compile(rf"[^\s(){_QUOTES}]+")
 _PHRASE = re.compile(rf"[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]")
-_NAMES = ("category", "source", "id", "topic")  # fields whose values may hold a colon themselves
+_NAMES = ("category", "source", "id", "topic", "like")  # fields whose values may hold a colon themselves
 _OPERATORS = ("AND", "OR", "NOT")
 _COUNT = re.compile(r"(>=|<=|>|<|=|)(\d{1,9})$|(\d{0,9})\.\.(\d{0,9})$", re.ASCII)
 _AGO = re.compile(r"(\d{1,5})([dw])$", re.ASCII)
@@ -75,11 +78,16 @@ class Query:
     root: Node
 
     def sql(self, now: datetime) -> Condition:
-        """Return the condition on a row of WORDS_SQL; `since:30d` counts from `now` (aware UTC)."""
+        """Return the condition on a row of WORDS_SQL; `since:30d` counts from `now` (aware UTC).
+
+        This, `matches` and `reasons` raise QueryError where a `like:` has no profile yet.
+        """
+        self.require_profiles()
         return condition(self.root, now)
 
     def matches(self, paper: Paper, now: datetime, topics: Collection[str] = ()) -> bool:
         """Say whether `paper`, which has `topics` (slugs), is an answer. The same as `sql` on its row."""
+        self.require_profiles()
         return found(self.root, Asked(paper, frozenset(topics), now)) is not None
 
     def reasons(self, paper: Paper, now: datetime, topics: Collection[str] = ()) -> tuple[str, ...]:
@@ -88,7 +96,26 @@ class Query:
         Words come as the paper has them (`model` may say "models"), fields as the reader wrote them. Empty where the
         paper is no answer, and where the query only excludes.
         """
+        self.require_profiles()
         return tuple(dict.fromkeys(found(self.root, Asked(paper, frozenset(topics), now)) or ()))
+
+    @property
+    def likes(self) -> tuple[Like, ...]:
+        """The terms that ask for papers like some others."""
+        return likes_of(self.root)
+
+    def resolved(self, profile_of: Callable[[str], Profile]) -> Query:
+        """Return this query with a profile for the seed of each `like:`.
+
+        Where `profile_of` raises ValueError, its words become a QueryError that points at the seed.
+        """
+        return replace(self, root=_with_profiles(self, self.root, profile_of)) if self.likes else self
+
+    def require_profiles(self) -> None:
+        """Raise QueryError at the first `like:` that has no profile."""
+        for like in self.likes:
+            if like.profile is None:
+                raise QueryError(self.text, like.at, f"like: needs the archive to find {like.seed} in")
 
     @property
     def moves(self) -> bool:
@@ -200,7 +227,7 @@ class _Parser:
         value = phrase[1] if phrase else bare[0]
         label = self.text[start : self.at] if start < at else f"{field}:{bare[0]}" if field else bare[0]
         try:
-            return _term(field, value, label, exact=phrase is not None)
+            return _term(field, value, label, at, exact=phrase is not None)
         except ValueError as error:
             raise self._error(at, str(error)) from None
 
@@ -247,13 +274,28 @@ class _Parser:
         return QueryError(self.text, position, reason)
 
 
+def _with_profiles(query: Query, node: Node, profile_of: Callable[[str], Profile]) -> Node:
+    match node:
+        case Like():
+            try:
+                return replace(node, profile=profile_of(node.seed))
+            except ValueError as error:
+                raise QueryError(query.text, node.at, str(error)) from error
+        case Not():
+            return Not(_with_profiles(query, node.part, profile_of))
+        case And() | Or():
+            return type(node)(tuple(_with_profiles(query, part, profile_of) for part in node.parts))
+        case _:
+            return node
+
+
 def _unknown_field(name: str) -> str:
     known = _SYNONYMS.get(name.lower()) or next(iter(get_close_matches(name.lower(), FIELDS, n=1)), None)
     hint = f"did you mean {known}:?" if known else f"the fields are {', '.join(FIELDS)};"
     return f"there is no field {name}: ({hint} quote a word that has a colon)"
 
 
-def _term(field: str | None, value: str, label: str, *, exact: bool) -> Node:
+def _term(field: str | None, value: str, label: str, at: int, *, exact: bool) -> Node:
     """Return the term for one value. Raises ValueError with what is wrong with it."""
     if field in COUNT_FIELDS:
         return Between(field, *_count(field, value), label)
@@ -263,6 +305,8 @@ def _term(field: str | None, value: str, label: str, *, exact: bool) -> Node:
         return Day(field == "since", *_day(field, value), label)
     if field == "topic":
         return InTopic(value.lower(), label)
+    if field == "like":
+        return Like(_seed(value), at, label)
     if field in ("category", "source", "id"):
         return Listed(field, _listed_needles(field, value, exact=exact), label)
     needles = _word_needles(value, exact=exact, plural=field != "author")
@@ -316,6 +360,14 @@ def _listed_needles(field: str, value: str, *, exact: bool) -> tuple[str, ...]:
         return (f"|{name}|",) if ":" in name else (f":{name}|",)
     below = {"category": ".", "source": ":"}[field]
     return (f"|{name}|",) if exact or below in name else (f"|{name}|", f"|{name}{below}")
+
+
+def _seed(value: str) -> str:
+    """Return the name of a file of references as it is written, or an id as the archive spells it."""
+    seed = value.strip()
+    if not seed:
+        raise ValueError("like: needs a paper's id or a file, such as like:2606.00012 or like:mine.bib")
+    return seed if is_file(seed) else _canonical_id(seed)
 
 
 def _canonical_id(value: str) -> str:

@@ -6,14 +6,14 @@ most queries look for nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 
 from storage.model import Paper
 from storage.query import Query
-from storage.query_terms import And, Asked, Listed, Node, Not, Or, Words, found
+from storage.query_terms import And, Asked, Like, Listed, Node, Not, Or, Words, found, profile_of
 
 _TEXTS_REMEMBERED = 4_096
 _WORDS_REMEMBERED = 50_000  # a day's abstracts have some 20,000 different ones
@@ -24,15 +24,18 @@ class Queries:
     """Queries that are asked together; asking does not change what they answer."""
 
     def __init__(self, queries: Sequence[Query]) -> None:
+        for query in queries:
+            query.require_profiles()
         self._roots = [(query.root, _one_of(query.root)) for query in queries]
         terms = [term for root, _ in self._roots for term in _terms(root)]
         self._categories = {n for t in terms if isinstance(t, Listed) and t.field == "category" for n in t.needles}
-        self._texts = {name for t in terms if isinstance(t, Words) for name in t.fields}
+        looked_for = [words for t in terms if (words := _words_of(t))]
+        self._texts = {name for fields, _ in looked_for for name in fields}
         self._whole: dict[str, list[str]] = {}
         self._begun: dict[str, list[str]] = {}
-        for needle in sorted({needle for t in terms if isinstance(t, Words) for needle in t.needles}):
-            *words, last = needle[1:].split(" ")  # last: the beginning of a word; empty where all are whole
-            by, word = (self._whole, max(words, key=len)) if words else (self._begun, last)
+        for needle in sorted({needle for _, needles in looked_for for needle in needles}):
+            *parts, last = needle[1:].split(" ")  # last: the beginning of a word; empty where all are whole
+            by, word = (self._whole, max(parts, key=len)) if parts else (self._begun, last)
             by.setdefault(word, []).append(needle)
         self._lengths = sorted({len(word) for word in self._begun})
         # Several feeds of a day bring the same paper, and nearly all words have come before.
@@ -74,12 +77,26 @@ def _one_of(node: Node) -> _Needles | None:
             return [(name, frozenset(node.needles)) for name in node.fields]
         case Listed(field="category"):
             return [("category", frozenset(node.needles))]
+        case Like():
+            opening = frozenset(needle for word in profile_of(node).opening for needle in word.needles)
+            return [("title", opening), ("abstract", opening)]
         case And():
             known = [needles for part in node.parts if (needles := _one_of(part)) is not None]
             return min(known, key=_likeliness, default=None)
         case Or():
             parts = [needles for part in node.parts if (needles := _one_of(part)) is not None]
             return _union(chain.from_iterable(parts)) if len(parts) == len(node.parts) else None
+        case _:
+            return None
+
+
+def _words_of(term: Node) -> tuple[tuple[str, ...], Collection[str]] | None:
+    """The fields and needles of a term that looks for words."""
+    match term:
+        case Words():
+            return term.fields, term.needles
+        case Like():
+            return ("title", "abstract"), profile_of(term).needles
         case _:
             return None
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from os.path import commonprefix
 
 from storage.model import Paper
+from storage.profiles import Profile, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,16 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class Like:
+    """The paper is like those that `seed` names: a paper's id, or a file of references. Asked once it has a profile."""
+
+    seed: str
+    at: int  # where the seed stands in the query
+    label: str
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class And:
     """Every part holds."""
 
@@ -97,7 +108,7 @@ class Not:
     part: Node
 
 
-Node = Words | Listed | InTopic | Between | Fact | Day | And | Or | Not
+Node = Words | Listed | InTopic | Between | Fact | Day | Like | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,8 @@ def condition(node: Node, now: datetime) -> Condition:
             return Condition(f"{'' if node.wanted else 'NOT '}{_FACTS[node.field][0]}", ())
         case Day():
             return _day_condition(node, now)
+        case Like():
+            return _like_condition(profile_of(node))
         case And():
             return _joined(" AND ", [condition(part, now) for part in node.parts])
         case Or():
@@ -170,6 +183,8 @@ def found(node: Node, asked: Asked) -> tuple[str, ...] | None:
         case Day():
             day, bound = paper.announced_on or paper.first_seen_at.astimezone(UTC).date(), _bound(node, asked.now)
             holds = day >= bound if node.since else day <= bound
+        case Like():
+            return _found_like(profile_of(node), asked)
         case And():
             return _found_all(node.parts, asked)
         case Or():
@@ -178,6 +193,26 @@ def found(node: Node, asked: Asked) -> tuple[str, ...] | None:
         case Not():
             return () if found(node.part, asked) is None else None
     return (node.label,) if holds else None
+
+
+def profile_of(like: Like) -> Profile:
+    """The profile of a term that has one; whoever asks a query gives it profiles first (`Query.resolved`)."""
+    if like.profile is None:
+        raise AssertionError(f"{like.label} has no profile yet")
+    return like.profile
+
+
+def likes_of(node: Node) -> tuple[Like, ...]:
+    """Return the terms of `node` that ask for papers like some others."""
+    match node:
+        case Like():
+            return (node,)
+        case Not():
+            return likes_of(node.part)
+        case And() | Or():
+            return tuple(like for part in node.parts for like in likes_of(part))
+        case _:
+            return ()
 
 
 def topics_of(node: Node) -> frozenset[str]:
@@ -284,6 +319,7 @@ _FACTS: dict[str, tuple[str, Callable[[Paper], bool]]] = {
     "withdrawn": ("coalesce(withdrawn, false)", lambda p: p.withdrawn),
     "trending": ("(trending_on IS NOT NULL)", lambda p: p.trending_on is not None),
 }
+_LIKE_WORDS = 3  # that a reason names
 TEXT_FIELDS, COUNT_FIELDS, FACT_FIELDS = tuple(_TEXTS), tuple(_COUNTS), tuple(_FACTS)
 
 
@@ -325,6 +361,31 @@ def _bound(day: Day, now: datetime) -> date:
 
 def _milliseconds(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+
+
+def _like_condition(profile: Profile) -> Condition:
+    if not profile.words:
+        return Condition("false", ())
+    total = _joined(" + ", [_counted(word) for word in profile.words])
+    return Condition(f"({total.where} >= ?)", (*total.params, profile.least))
+
+
+def _counted(word: Word) -> Condition:
+    title, abstract = (_contains_any(_TEXTS[name][0], word.needles) for name in ("title", "abstract"))
+    where = f"CASE WHEN {title.where} THEN {2 * word.weight} WHEN {abstract.where} THEN {word.weight} ELSE 0 END"
+    return Condition(where, title.params + abstract.params)
+
+
+def _found_like(profile: Profile, asked: Asked) -> tuple[str, ...] | None:
+    """Return the words that counted most, as one reason."""
+    counted = profile.counted(_standing("title", asked), _standing("abstract", asked))
+    return (f"like: {', '.join(word for _, word in counted[:_LIKE_WORDS])}",) if counted else None
+
+
+def _standing(name: str, asked: Asked) -> Collection[str]:
+    """The words of a text as needles; those of `asked.standing` where somebody has looked already."""
+    known = asked.standing.get(name)
+    return known if known is not None else {f" {word} " for word in asked.text(name).split()}
 
 
 def _found_words(term: Words, asked: Asked) -> tuple[str, ...] | None:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import tantivy
 
 from storage.errors import ArchiveCorrupt, ArchiveError, PaperwireError
 from storage.locks import exclusive
-from storage.query_terms import fold
+from storage.search_documents import document_of, plain_rows
 from storage.search_files import (
     BUSY,
     TANTIVY_VERSION,
@@ -34,19 +34,16 @@ from storage.search_files import (
     told,
     use,
 )
-from storage.search_query import MARK, WITHDRAWN, index_query, term
-from storage.search_text import BREAK, names, singular, words
+from storage.search_query import MARK, index_query, term
 
-FORMAT = 1  # of the schema and the words in it: whoever changes either raises it, and indexes are made anew
+FORMAT = 2  # of the schema and the words in it: whoever changes either raises it, and indexes are made anew
 FIND_MAX = 10_000
 _MARK_ID = "@mark"  # the paper_id of the document that carries `seq`
 _ROWS_MAX = 2_000  # rows held as Python objects at a time
 # What tantivy holds before it writes a segment; 15 MB a thread is its least. Larger segments are merged less often.
 _UPDATE_HEAP_BYTES, _REBUILD_HEAP_BYTES = 64_000_000, 384_000_000
-_TEXTS, _WORDS = ("paper_id", "title", "abstract"), ("authors", "categories")
 
 Progress = Callable[[int], None]
-_Row = dict[str, Any]
 _Answer = TypeVar("_Answer")
 
 
@@ -80,7 +77,7 @@ class Search:
             scores = [0.0 if newest_first else float(score) for score, _ in found]
             return [Hit(paper_id, score) for paper_id, score in zip(ids, scores, strict=True)]
 
-        hits = self._asked(ask)
+        hits = self.asked(ask)
         if hits is None:
             raise ArchiveError("there is no search index that this version can read; rebuild it")
         return hits
@@ -90,26 +87,26 @@ class Search:
 
         0 is also said of an index that another version wrote and this one cannot use.
         """
-        return self._asked(_seq) or 0
+        return self.asked(seq_of) or 0
 
     def papers(self) -> int:
         """Return how many papers are indexed. Raises ArchiveCorrupt."""
-        return self._asked(lambda searcher: int(searcher.num_docs) - 1) or 0
+        return self.asked(lambda searcher: int(searcher.num_docs) - 1) or 0
 
     def update(self, rows: pa.Table, *, seq: int) -> None:
         """Index every paper that changed after `indexed_seq()` up to commit `seq`, as it stands now; in one commit.
 
-        Columns: paper_id, title, abstract, authors, categories, and, absent or null where not known, withdrawn, new_at
-        and merged_into (such a paper is removed). Nothing happens where the index has come as far already, so that who
-        comes late brings no older state back. Raises ArchiveError where another process writes, ArchiveFull,
-        ArchiveCorrupt; the index is then as it was.
+        Columns: those of `search_documents.COLUMNS`; paper_id, title, abstract, authors and categories must be there,
+        the others are null where not known. A paper with merged_into is removed. Nothing happens where the index has
+        come as far already, so that who comes late brings no older state back. Raises ArchiveError where another
+        process writes, ArchiveFull, ArchiveCorrupt; the index is then as it was.
         """
         with self._writing():
             opened = self._current()
             if opened is None:
                 self._fill([rows], seq=seq, renew=True, progress=None)
                 return
-            if seq <= _seq(opened.searcher()):
+            if seq <= seq_of(opened.searcher()):
                 return
             if opened.stamp.tantivy != TANTIVY_VERSION:  # from here on the older one may not read it
                 use(self.folder, replace(opened.stamp, tantivy=TANTIVY_VERSION))
@@ -139,8 +136,11 @@ class Search:
         with self._writing():
             forget(self.folder)
 
-    def _asked(self, ask: Callable[[tantivy.Searcher], _Answer]) -> _Answer | None:
-        """Return what the index in use answers; None where there is none that can be used."""
+    def asked(self, ask: Callable[[tantivy.Searcher], _Answer]) -> _Answer | None:
+        """Return what `ask` makes of the last commit of the index in use; None where there is none that can be used.
+
+        Raises ArchiveCorrupt; ArchiveError where it cannot be reached.
+        """
         while True:
             stamp = read_stamp(self.folder)
             try:
@@ -208,8 +208,8 @@ class _Writer:
         added = 0
         for start in range(0, rows.num_rows, _ROWS_MAX):
             # Of a paper that is given twice, the later row holds.
-            chunk = {row["paper_id"]: row for row in _plain_rows(rows.slice(start, _ROWS_MAX))}
-            documents = [_document(row) for row in chunk.values() if row["merged_into"] is None]
+            chunk = {row["paper_id"]: row for row in plain_rows(rows.slice(start, _ROWS_MAX))}
+            documents = [document_of(row) for row in chunk.values() if row["merged_into"] is None]
             with told(self._folder):
                 for paper_id in chunk if renew else ():
                     self._writer.delete_documents_by_term("paper_id", paper_id)
@@ -246,41 +246,7 @@ def _writer(opened: Opened, heap_bytes: int, *, seq: int) -> Iterator[_Writer]:
         writer.close(undo=not committed)
 
 
-def _seq(searcher: tantivy.Searcher) -> int:
+def seq_of(searcher: tantivy.Searcher) -> int:
+    """Return the commit up to which the papers of a searcher are indexed."""
     found = searcher.search(term("flag", MARK), 1, count=False).hits
     return int(str(searcher.doc(found[0][1]).get_first("seq"))) if found else 0
-
-
-def _plain_rows(rows: pa.Table) -> list[_Row]:
-    """Return the rows with all columns that the index reads; `new_at` as seconds."""
-    columns = {name: rows.column(name) for name in (*_TEXTS, *_WORDS)}
-    for name in ("withdrawn", "merged_into"):
-        columns[name] = rows.column(name) if name in rows.column_names else pa.nulls(rows.num_rows)
-    if "new_at" in rows.column_names:
-        columns["new_at"] = rows.column("new_at").cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    else:
-        columns["new_at"] = pa.nulls(rows.num_rows)
-    return list(pa.table(columns).to_pylist())
-
-
-def _document(row: _Row) -> tantivy.Document:
-    title, abstract = words(row["title"]), words(row["abstract"] or "")
-    people = names(BREAK.join(row["authors"] or ()))
-    signed = singular(people)
-    outside = {*title, *signed}.difference(abstract)
-    whole, categories = " ".join(title), {fold(name) for name in row["categories"] or ()}
-    # The title twice: what it says weighs more.
-    text = f" {BREAK} ".join((whole, whole, " ".join(abstract), " ".join(signed)))
-    archives = {f"{name.split('.')[0]}." for name in categories if "." in name}
-    document = tantivy.Document(
-        paper_id=row["paper_id"],
-        text=text,
-        title=whole,
-        author=" ".join(people),
-        outside=" ".join(outside),
-        category=[*categories, *archives],
-        flag=[WITHDRAWN] if row["withdrawn"] else [],
-    )
-    if row["new_at"] is not None:
-        document.add_integer("new_at", row["new_at"])
-    return document

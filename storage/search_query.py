@@ -15,15 +15,14 @@ from tantivy import Occur
 
 from storage.errors import QueryError
 from storage.query import FIELDS, QUERY_CHARACTERS_MAX, parse_query
-from storage.query_terms import And, Between, Day, Fact, InTopic, Listed, Node, Not, Or, Words
+from storage.query_terms import And, Between, Day, Fact, InTopic, Like, Listed, Node, Not, Or, Words
 from storage.search_text import BREAK, STOP_WORDS, names, plain_tex, words
 
 SEARCHED = ("title", "abstract", "author", "category", "withdrawn")
 PREFIX_CHARACTERS_MIN = 2
-MARK, WITHDRAWN = (
-    "mark",
-    "withdrawn",
-)  # the terms of the field `flag`: the one document that is no paper; withdrawn papers
+# Terms of the field `flag`: the one document that is no paper; withdrawn papers; those told of to readers as new.
+MARK, WITHDRAWN, ANNOUNCED = "mark", "withdrawn", "announced"
+EXACT = ("title_exact", "abstract_exact", "author_exact")  # words as `normal_text` spells them, each in its place
 _TEXT, _NAMES = "paperwire-text", "paperwire-names"  # the analyzers
 
 _QUOTED = re.compile('(["“”„][^"“”„]*["“”„])')
@@ -35,10 +34,11 @@ _Clause = tuple[Occur, tantivy.Query]
 
 
 def _schema() -> tantivy.Schema:
-    """Build the schema of the index. Text is indexed once, with places; only ids are stored.
+    """Build the schema of the index. Text is indexed with places; only ids and packed rows are stored.
 
     `text` has the title twice, so that its words weigh more, the abstract and the authors; `outside` the words of title
-    and authors that the abstract lacks: with them abstract: needs no third copy of the text.
+    and authors that the abstract lacks: with them abstract: needs no third copy of the text. From `title_exact` on
+    stands what storage/finding_query.py asks for (see storage/search_documents.py).
     """
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("paper_id", stored=True, tokenizer_name="raw", index_option="basic")
@@ -50,6 +50,13 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("flag", tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("new_at", fast=True)
     builder.add_unsigned_field("seq", stored=True)
+    for name in EXACT:
+        builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
+    for name in ("category_exact", "source", "id"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    for name in ("votes", "comments", "stars", "version", "day", "row_seq"):
+        builder.add_integer_field(name, fast=True)
+    builder.add_bytes_field("row", stored=True)
     return builder.build()
 
 
@@ -125,7 +132,7 @@ class _Asking:
         reason = f"{field}: works in topics and SQL, not in search (which has {', '.join(f'{f}:' for f in SEARCHED)})"
         raise self._error(node, reason)
 
-    def _error(self, node: Words | Listed | InTopic | Between | Fact | Day, reason: str) -> QueryError:
+    def _error(self, node: Words | Listed | InTopic | Between | Fact | Day | Like, reason: str) -> QueryError:
         at = re.search(rf"(?<!\w){re.escape(node.label)}", self.text)
         return QueryError(self.text, at.start() if at else 0, reason)
 

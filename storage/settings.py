@@ -15,13 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from storage.errors import ConfigError, QueryError
 from storage.query import parse_query
+from storage.references import require_references
 
 SLUG = r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$"
 ADDRESS = re.compile(r"[^\s@<>\"(),:;\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 SourceKind = Literal[
     "arxiv-rss", "arxiv-oai", "arxiv-api", "hf-daily", "biorxiv", "openreview", "crossref", "pubmed", "feed"
 ]
-_TAKEN = {"all": "everything", "health": "what is missing"}  # slugs with a feed of their own
+_ENVIRONMENT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+SLUGS_TAKEN = {"all": "everything", "health": "what is missing", "category": "a category", "source": "a source"}
 
 
 class _Table(BaseModel):
@@ -42,12 +44,21 @@ class Site(_Table):
     base_url: str = "http://127.0.0.1:8000/"  # where readers find the site; ends in a slash
     description: str = "New papers, one entry each, by topic."
     contact: str = ""  # an address or URL put into the User-Agent, so that a source can reach you
+    live: bool = True  # whether pages link to what only Paperwire's own server answers: search, authors
     id_authority: str = ""  # the host in feed ids; kept from the first publish on, whatever base_url becomes
+    hub: str = ""  # a WebSub hub that is told of every feed that changed; '' means none
+    hub_urls_max: Annotated[int, Field(ge=1, le=100)] = 1  # feeds named in one ping; not every hub takes more
+    allow_private_addresses: bool = False  # needed for a hub on your own network or machine
 
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
         return _http_url(value).rstrip("/") + "/"
+
+    @field_validator("hub")
+    @classmethod
+    def _hub(cls, value: str) -> str:
+        return _http_url(value) if value else value
 
 
 class Source(_Table):
@@ -111,8 +122,8 @@ class Topic(_Table):
     @field_validator("slug")
     @classmethod
     def _slug(cls, value: str) -> str:
-        if value in _TAKEN:
-            raise ValueError(f"{value!r} names the feed of {_TAKEN[value]}; choose another slug")
+        if value in SLUGS_TAKEN:
+            raise ValueError(f"{value!r} names the feed of {SLUGS_TAKEN[value]}; choose another slug")
         return value
 
 
@@ -149,6 +160,55 @@ class Mail(_Table):
     def _somebody(self) -> Mail:
         if self.smtp_url and not self.to:
             raise ValueError("smtp_url is set but nobody is in to = [...]")
+        return self
+
+
+class Webhook(_Table):
+    """[[webhook]]: a program or a chat that is told of new papers. ${NAME} stands for a secret of the environment."""
+
+    name: Annotated[str, Field(pattern=SLUG, max_length=60)]  # its own; another name is another webhook
+    shape: Literal["json", "slack", "discord", "telegram", "matrix", "ntfy"]
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    topics: tuple[str, ...] = ()  # slugs; with a query too, a paper of either is told
+    query: Annotated[str, Field(max_length=2000)] = ""  # with neither, every paper is told
+    secret: str = ""  # json: what the messages are signed with
+    token: str = ""  # json, matrix, ntfy: sent as `Authorization: Bearer`
+    chat: str = ""  # telegram: the id of the chat, or @channel
+    room: str = ""  # matrix: !room:example.org
+    papers_max: Annotated[int, Field(ge=1, le=200)] = 20  # in one message; the rest is linked
+    revisions: bool = False  # whether new versions, publications and withdrawals are told too
+    allow_private_addresses: bool = False  # needed for anything on your own network or machine
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not _ENVIRONMENT.match(value):
+            _http_url(_ENVIRONMENT.sub("x", value))
+        return value
+
+    @field_validator("query")
+    @classmethod
+    def _query(cls, value: str) -> str:
+        try:
+            return parse_query(value).text if value else value
+        except QueryError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("secret", "token")
+    @classmethod
+    def _secret(cls, value: str) -> str:
+        if value and not _ENVIRONMENT.fullmatch(value):
+            raise ValueError("names a variable of the environment, such as ${WEBHOOK_SECRET}; no secret stands here")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Webhook:
+        if self.shape == "telegram" and not self.chat:
+            raise ValueError('a telegram webhook needs a chat, such as chat = "-1001234567890"')
+        if self.shape == "matrix" and not (self.room and self.token):
+            raise ValueError('a matrix webhook needs a room and a token, such as token = "${MATRIX_TOKEN}"')
+        if self.secret and self.shape != "json":
+            raise ValueError("only the json shape is signed; secret has no meaning here")
         return self
 
 
@@ -209,6 +269,7 @@ class Settings(_Table):
     source: tuple[Source, ...] = ()
     topic: tuple[Topic, ...] = ()
     mail: Mail | None = None
+    webhook: tuple[Webhook, ...] = ()
     enrich: Enrich = Enrich()
     web: Web = Web()
     limits: Limits = Limits()
@@ -227,6 +288,7 @@ class Settings(_Table):
     def _unique(self) -> Settings:
         _refuse_twice("source", "name", [s.name for s in self.source])
         _refuse_twice("topic", "slug", [t.slug for t in self.topic])
+        _refuse_twice("webhook", "name", [w.name for w in self.webhook])
         taken = next((s.name for s in self.source if s.name in self.enrich.providers), None)
         if taken:
             raise ValueError(f"a [[source]] is named {taken!r}, as what [enrich] asks; give it another name")
@@ -234,6 +296,10 @@ class Settings(_Table):
         missing = [slug for slug in (self.mail.topics if self.mail else ()) if known and slug not in known]
         if missing:
             raise ValueError(f"mail.topics names {missing[0]!r}, which no [[topic]] has")
+        for webhook in self.webhook:
+            unknown = [slug for slug in webhook.topics if known and slug not in known]
+            if unknown:
+                raise ValueError(f"webhook {webhook.name!r} names the topic {unknown[0]!r}, which no [[topic]] has")
         return self
 
 
@@ -276,11 +342,27 @@ def parse_settings(text: str, *, path: Path | None = None, home: Path | None = N
         if reserved in raw:
             raise ConfigError(f"unknown key {reserved!r}", path=path, line=line_of(text, (reserved,)))
     try:
-        return Settings(**raw, path=path, home=(home or data_home()))
+        settings = Settings(**raw, path=path, home=(home or data_home()))
     except ValidationError as error:
         first = error.errors()[0]
         place = tuple(part for part in first["loc"] if isinstance(part, str | int))
         raise ConfigError(_say(first, place), path=path, line=line_of(text, place)) from error
+    _require_files(settings, text)
+    return settings
+
+
+def _require_files(settings: Settings, text: str) -> None:
+    """Raise ConfigError at the line of a query whose like: names a file that is not there."""
+    queries = [("topic", place, topic.query) for place, topic in enumerate(settings.topic)]
+    queries += [("webhook", place, hook.query) for place, hook in enumerate(settings.webhook) if hook.query]
+    for table, place, query in queries if settings.path else ():
+        for like in parse_query(query).likes if "like" in query.lower() else ():
+            try:
+                require_references(like.seed, settings.path.parent if settings.path else None)
+            except ValueError as error:
+                said = str(QueryError(query, like.at, str(error)))
+                at = line_of(text, (table, place, "query"))
+                raise ConfigError(f"query: {said}", path=settings.path, line=at) from error
 
 
 def _say(error: Any, place: tuple[str | int, ...]) -> str:
@@ -302,6 +384,7 @@ def _nearest(key: str, place: tuple[str | int, ...]) -> str:
         "source": Source,
         "topic": Topic,
         "mail": Mail,
+        "webhook": Webhook,
         "enrich": Enrich,
         "web": Web,
         "limits": Limits,

@@ -6,7 +6,7 @@ Papers are tagged that readers were told of: announced, revised or on a curated 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -18,7 +18,9 @@ from storage import tables
 from storage.current import current_rows
 from storage.durable import committed
 from storage.index import FileRow
-from storage.query import parse_query
+from storage.likes import topic_queries
+from storage.model import Paper, Tag
+from storage.profiles import Profile
 from storage.query_many import Queries
 from storage.rows import PAPER_TYPES, paper_of
 from storage.tables import read_rows, stamp_of
@@ -33,21 +35,24 @@ if TYPE_CHECKING:
 _RECENT_MAX, _RECENT_OF_ALL_MAX = 10_000, 50_000
 _COLUMNS = (*PAPER_TYPES, "seq")
 _TOLD = ("announced_at", "revised_at", "trending_on")
+Likes = Mapping[str, Profile]
+"""The profiles of the seeds that topics name."""
 _Tag = tuple[str, str, str]  # paper_id, topic, reason
 
 
-def tag_new_papers(archive: Archive, topics: Sequence[Topic], *, now: datetime) -> None:
-    """Tag every paper that changed since the last tagging; all of them where the topics themselves changed.
+def tag_new_papers(archive: Archive, topics: Sequence[Topic], likes: Likes, *, now: datetime) -> None:
+    """Tag every paper that changed since the last tagging; all of them where the topics or their profiles changed.
 
     Within the caller's transaction.
     """
     index, latest = archive.index, archive.index.latest_seq()
-    key = hashlib.sha256("\x1f".join(f"{t.slug} {t.query}" for t in topics).encode()).hexdigest()
+    parts = [*(f"{t.slug} {t.query}" for t in topics), *(f"{seed} {profile}" for seed, profile in likes.items())]
+    key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
     after = int(index.get_meta("tagged_seq", "0")) if index.get_meta("tagged_topics") == key else 0
     if not after:
         _forget_all(archive, now=now)
     for table in _told_since(archive, after):
-        _tag(archive, topics, table, now=now, known=bool(after))
+        _tag(archive, topics, likes, table, now=now, known=bool(after))
         if index.retagged_count() > (_RECENT_MAX if after else _RECENT_OF_ALL_MAX):
             _write_file(archive, now=now)
     index.set_meta("tagged_seq", str(latest))
@@ -65,18 +70,20 @@ def _told_since(archive: Archive, after: int) -> Iterator[pa.Table]:
             yield kept
 
 
-def _tag(archive: Archive, topics: Sequence[Topic], table: pa.Table, *, now: datetime, known: bool) -> None:
+def _tag(
+    archive: Archive, topics: Sequence[Topic], likes: Likes, table: pa.Table, *, now: datetime, known: bool
+) -> None:
     index, paper_ids = archive.index, table["paper_id"].to_pylist()
-    tags = tags_of(table, topics, now)
+    tags = tags_of(table, topics, now, likes)
     touched = {topic for _, topic, _ in tags} | (_topics_before(archive, paper_ids) if known else set())
     index.replace_tags(paper_ids, tags)
     index.touch_topics(sorted(touched), seq=int(pc.max(table["seq"]).as_py()))
 
 
-def tags_of(table: pa.Table, topics: Sequence[Topic], now: datetime) -> list[_Tag]:
+def tags_of(table: pa.Table, topics: Sequence[Topic], now: datetime, likes: Likes | None = None) -> list[_Tag]:
     """The (paper_id, topic, reason) rows of a table of current rows, by topic."""
     live = table.filter(pc.is_null(table["merged_into"]))
-    queries = _queries(tuple(topic.query for topic in topics))
+    queries = _asked(topics, likes or {})
     tags: list[list[_Tag]] = [[] for _ in topics]
     for row in live.to_pylist():
         paper = paper_of(row)
@@ -86,10 +93,25 @@ def tags_of(table: pa.Table, topics: Sequence[Topic], now: datetime) -> list[_Ta
     return [tag for of_topic in tags for tag in of_topic]
 
 
+def tagger(topics: Sequence[Topic], *, now: datetime, likes: Likes | None = None) -> Callable[[Paper], tuple[Tag, ...]]:
+    """Return what says of a paper, as it is or once was, which topics it answers and why."""
+    queries = _asked(topics, likes or {})
+
+    def tags(paper: Paper) -> tuple[Tag, ...]:
+        answered = [(topics[place], reasons) for place, reasons in queries.answered(paper, now)]
+        return tuple(Tag(slug=t.slug, title=t.title, reason=", ".join(reasons) or t.title) for t, reasons in answered)
+
+    return tags
+
+
+def _asked(topics: Sequence[Topic], likes: Likes) -> Queries:
+    return _queries(tuple(topic.query for topic in topics), tuple(likes.items()))
+
+
 @lru_cache(maxsize=4)
-def _queries(texts: tuple[str, ...]) -> Queries:
+def _queries(texts: tuple[str, ...], likes: tuple[tuple[str, Profile], ...]) -> Queries:
     """The queries of all topics: a service asks the same after every poll."""
-    return Queries([parse_query(text) for text in texts])
+    return Queries(topic_queries(texts, dict(likes)))
 
 
 def _topics_before(archive: Archive, paper_ids: Sequence[str]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from storage.coverage import CoverageLog
 from storage.errors import ArchiveError
+from storage.likes import KEPT
 from storage.rows import SCHEMA
+from storage.trending import LOOKS_DAYS
 
 if TYPE_CHECKING:
     from storage.archive import Archive
@@ -43,6 +45,9 @@ _COVERAGE_SCHEMA = pa.schema(
         ("missed_at", pa.timestamp("us")),
         ("healed_at", pa.timestamp("us")),
     ]
+)
+_META_SCHEMA = pa.schema(
+    [("seq", pa.int64()), ("as_of", pa.timestamp("us")), ("recent_seq", pa.int64()), ("likes", pa.string())]
 )
 _STALE_SCHEMA = pa.schema([("paper_id", pa.string()), ("seq", pa.int64()), ("until_seq", pa.int64())])
 
@@ -77,7 +82,7 @@ def write_views(
     live, history = index.files("log", "papers"), index.files("history")
     known = [(f.name, f.kind, f.lo, f.hi, f.footer) for f in (*live, *history)]
     _table(connection, "_files", pa.table(_columns(known, _FILE_SCHEMA), schema=_FILE_SCHEMA))
-    connection.execute(f"CREATE TABLE _meta AS SELECT {shape.seq}::BIGINT AS seq")
+    _write_meta(connection, archive, shape)
     _write_topics(connection, archive, topics)
     _write_sources(connection, settings)
     _write_coverage(connection, archive)
@@ -118,6 +123,24 @@ def _nothing(name: str) -> str:
     empty = duckdb.connect().from_arrow(schema.empty_table())
     columns = ", ".join(f'NULL::{t} AS "{c}"' for c, t in zip(empty.columns, empty.types, strict=True))
     return f"SELECT * FROM (SELECT {columns}) WHERE false"
+
+
+# A load or a backfill may be made long after the newest commit that told readers of something.
+_NEWEST_TOLD = """
+SELECT committed_at FROM segments JOIN outbox USING (seq)
+WHERE seq <= ? AND payload -> '$.announcements' <> '{}' ORDER BY seq DESC LIMIT 1
+"""
+
+
+def _write_meta(connection: duckdb.DuckDBPyConnection, archive: Archive, shape: Shape) -> None:
+    """Which commit this is, when readers were last told something, from which commit on counts matter, and `likes`."""
+    upto = archive.index.connection.execute
+    (newest,) = upto(_NEWEST_TOLD, (shape.seq,)).fetchone() or (None,)
+    as_of = datetime.fromisoformat(newest) if newest else None
+    since = as_of and (as_of - timedelta(days=LOOKS_DAYS)).strftime("%Y-%m-%d")  # as text, like what is compared
+    (first,) = upto("SELECT min(seq) FROM segments WHERE committed_at >= ?", (since,)).fetchone()
+    row = (shape.seq, _utc(as_of), shape.seq if first is None else first, archive.index.get_meta(KEPT))
+    _table(connection, "_meta", pa.table(_columns([row], _META_SCHEMA), schema=_META_SCHEMA))
 
 
 def _write_topics(connection: duckdb.DuckDBPyConnection, archive: Archive, topics: Sequence[Topic]) -> None:

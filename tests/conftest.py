@@ -14,9 +14,11 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 # The longest files start first, so that two workers end at about the same time.
 LONGEST = (
+    "readers_hold_what_was_published",
     *("the_archive_is_its_model", "compaction_keeps_every_row", "sightings_become_exactly_the_papers"),
     *("the_replay_loses_nothing", "every_readme_line_runs", "the_demo_shows_it_all", "up_runs_the_wire"),
     *("every_capture_is_read", "a_feeds_history_is_told_once", "migrations_lose_nothing", "rss_keeps_every_byte"),
+    *("two_hundred_feeds_are_valid", "fuzzed_papers_never_break_a_feed", "no_payload_runs_in_a_browser"),
     *("columns_that_came_later_are_added_once", "sources_are_read_politely", "no_gap_is_silent"),
 )
 

@@ -54,16 +54,16 @@ class FakeCatalog:
     def papers(self, paper_ids: Sequence[str], /) -> list[TaggedPaper]:
         return [self.known[p] for p in paper_ids if p in self.known]
 
-    def new_in_topic(self, slug: str, /, *, since: datetime, limit: int) -> list[TaggedPaper]:
+    def new_in_topic(self, slug: str | None, /, *, since: datetime, limit: int) -> list[TaggedPaper]:
         found = [
             t for t in self.new_since(slug, after_seq=0, until_seq=self.seq) if (t.paper.announced_at or NOW) >= since
         ]
         return found[:limit]
 
-    def new_since(self, slug: str, /, *, after_seq: int, until_seq: int) -> list[TaggedPaper]:
+    def new_since(self, slug: str | None, /, *, after_seq: int, until_seq: int) -> list[TaggedPaper]:
         found = [self.known[p] for seq, p in reversed(self.announced) if after_seq < seq <= until_seq]
-        return [t for t in found if slug in {tag.slug for tag in t.tags}]
+        return [t for t in found if slug is None or slug in {tag.slug for tag in t.tags}]
 
-    def revisions_since(self, slug: str, /, *, after_seq: int, until_seq: int) -> list[Revision]:
+    def revisions_since(self, slug: str | None, /, *, after_seq: int, until_seq: int) -> list[Revision]:
         found = [r for seq, r in reversed(self.revised) if after_seq < seq <= until_seq]
-        return [r for r in found if slug in {tag.slug for tag in self.known[r.paper.paper_id].tags}]
+        return [r for r in found if slug is None or slug in {t.slug for t in self.known[r.paper.paper_id].tags}]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from publishers.channels import topic_channel
 from publishers.feeds import FeedSite
 from storage.model import Announcement, Revision, TaggedPaper
 from storage.settings import Topic
@@ -15,6 +16,7 @@ from tests.builders import NOW, a_paper, tagged
 
 SITE = FeedSite(title="Paperwire", base_url="https://papers.test/", authority="papers.test")
 TOPIC = Topic(slug="short-titles", title="Short titles", query="title:short", description="Papers with short titles.")
+CHANNEL = topic_channel(TOPIC)
 HOSTILE_TITLE = "]]> <script>alert(1)</script> & \u202egnitide\u202c \x00\x1b[31m \ud800 $x<y$"
 
 

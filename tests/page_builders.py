@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date, timedelta
 from typing import Any
 
 import lxml.html
 
+from publishers import page_models as show
 from publishers import pages
+from publishers.boards import board_page, board_path, standing
+from publishers.channels import category_channel, source_channel
 from publishers.pages import PageSite
-from publishers.paths import day_path, paper_path, topic_path
-from storage.model import Announcement, Paper, Revision, Sighting, TaggedPaper
+from publishers.paths import (
+    CATEGORIES_PATH,
+    SOURCES_PATH,
+    TOPICS_PATH,
+    day_path,
+    month_path,
+    paper_path,
+    topic_path,
+    week_path,
+)
+from storage.model import Announcement, Paper, Revision, Sighting, Submission, TaggedPaper
 from storage.settings import Topic
+from storage.trending import SPANS, Look, Watched, board
 from tests.builders import NOW, a_paper, tagged
 from tests.coverage_builders import four_weeks
 
@@ -43,8 +57,14 @@ TOPICS = (
     topic("robots", "Robot learning", query="robot" + " OR manipulation" * 12),
     topic("quiet", "Nothing yet", query="unobtainium"),
 )
+CATEGORIES, SOURCES = ("cs.CL", "cs.RO", "not-arXiv's <b>own</b>"), ("arxiv-rss:cs.CL", "journal:" + "x" * 60)
 SITE = PageSite(
-    title="Paperwire", base_url="https://wire.example.org/", description="New papers, by topic.", topics=TOPICS
+    title="Paperwire",
+    base_url="https://wire.example.org/",
+    description="New papers, by topic.",
+    topics=TOPICS,
+    categories=frozenset(CATEGORIES),
+    sources=frozenset(SOURCES),
 )
 
 
@@ -136,6 +156,7 @@ def whole_site() -> dict[str, bytes]:
     today, before = papers_of(28), papers_of(12, day=DAY - timedelta(days=1), first=60)
     paper, revisions, sightings = a_full_life()
     days = [(DAY - timedelta(days=n), 28 + n) for n in range(20)]
+    counts = {"nlp": {day: count // 2 for day, count in days}, "robots": {DAY: 7}}
     site = {
         "index.html": pages.index_page(
             SITE, latest_day=DAY, papers=today, days=days, topic_counts={"nlp": 1234, "robots": 12}, trending=today[:6]
@@ -147,14 +168,75 @@ def whole_site() -> dict[str, bytes]:
         day_path(DAY): pages.day_page(SITE, DAY, today, previous=DAY - timedelta(days=1), next_day=None),
         paper_path(paper.paper.paper_id): pages.paper_page(SITE, paper, revisions, sightings),
         paper_path("fp:bare"): pages.paper_page(SITE, a_bare_paper(), (), ()),
+        paper_path("fp:formulas"): pages.paper_page(SITE, a_paper_of_formulas(), (), ()),
         **pages.static_files(),
+        **_pages_of_time([*today, *before], days, counts),
+        **_pages_of_channels(before, days, counts),
+        **_boards(today),
+        "live.html": pages.index_page(
+            replace(SITE, live=True), latest_day=None, papers=(), days=(), topic_counts={}, trending=()
+        ),
     }
     for each in TOPICS:
         mine = [t for t in (*today, *before) if each.slug in {tag.slug for tag in t.tags}]
         site[topic_path(each.slug)] = pages.topic_page(
-            SITE, each, mine, total=5 * len(mine), revisions=revisions[2:] if mine else ()
+            SITE,
+            each,
+            mine,
+            total=5 * len(mine),
+            revisions=revisions[2:] if mine else (),
+            trending=[show.card(t, TOPICS, root="../", summary_max=0) for t in mine[:4]],
+            counts=counts.get(each.slug),
+            days=days,
         )
     return site
+
+
+def _pages_of_time(
+    papers: Sequence[TaggedPaper], days: Sequence[tuple[date, int]], counts: Mapping[str, Mapping[date, int]]
+) -> dict[str, bytes]:
+    """The archive: with two months of days, with none, and with a month that holds more than it shows."""
+    return {
+        "archive.html": pages.archive_page(SITE, days),
+        "no-archive.html": pages.archive_page(SITE, ()),
+        week_path(DAY): pages.week_page(SITE, DAY, papers, days=days, counts=counts),
+        month_path(DAY): pages.month_page(SITE, DAY, papers, days=days, counts=counts),
+        month_path(date(1999, 2, 1)): pages.month_page(SITE, date(1999, 2, 1), (), days=days, counts=counts),
+    }
+
+
+def _pages_of_channels(
+    papers: Sequence[TaggedPaper], days: Sequence[tuple[date, int]], counts: Mapping[str, Mapping[date, int]]
+) -> dict[str, bytes]:
+    """The lists of topics, categories and sources, a category and a source with papers, others without."""
+    categories, sources = [category_channel(code) for code in CATEGORIES], [source_channel(name) for name in SOURCES]
+    found = {
+        TOPICS_PATH: pages.topics_page(SITE, counts, totals={"nlp": 1234, "robots": 7}, days=days),
+        "no-topics.html": pages.topics_page(replace(SITE, topics=()), {}, totals={}, days=()),
+        CATEGORIES_PATH: pages.channels_page(
+            SITE, "category", categories, {"cs.CL": counts["nlp"]}, totals={"cs.CL": 321}, days=days
+        ),
+        SOURCES_PATH: pages.channels_page(SITE, "source", sources, {}, totals={}, days=days),
+    }
+    for channel in (*categories, *sources):
+        mine = [t for t in papers if channel.key in (*t.paper.categories, *t.paper.sources)]
+        found[channel.page] = pages.channel_page(SITE, channel, mine, total=len(mine), revisions=(), days=days)
+    return found
+
+
+def _boards(papers: Sequence[TaggedPaper]) -> dict[str, bytes]:
+    """The boards of a morning on which each paper has as many votes as its place, and the first has none."""
+    found = [
+        Watched(
+            paper_id=each.paper.paper_id,
+            listed_at=NOW,
+            topics=frozenset(tag.slug for tag in each.tags),
+            looks=tuple(Look(NOW + timedelta(hours=h), "hf-daily", h * votes, votes // 2, None) for h in (1, 2, 3)),
+        )
+        for votes, each in enumerate(papers)
+    ]
+    as_of = NOW + timedelta(hours=3)
+    return {board_path(s): board_page(SITE, standing(board(found, s, as_of=as_of), papers)) for s in SPANS.values()}
 
 
 def a_bare_paper() -> TaggedPaper:
@@ -162,6 +244,15 @@ def a_bare_paper() -> TaggedPaper:
     nothing: dict[str, Any] = {f.name: None for f in fields(Paper) if "None" in str(f.type)}
     paper = replace(a_paper(), **nothing, paper_id="fp:bare", aliases=("fp:bare",), abstract="")
     return TaggedPaper(paper=replace(paper, authors=(), categories=(), sources=()))
+
+
+def a_paper_of_formulas() -> TaggedPaper:
+    """A paper whose title and abstract are hardly anything else, many of them wider than a phone."""
+    long = r"\sum_{k=0}^{\infty} \frac{a_k}{k!} \left( \int_0^1 f(x)\,dx \right)^k \le \sup_{u \in W} \|\nabla u\|^n"
+    abstract = rf"We bound ${long}$ and ${long} + {long}$ for $x<y$, $\alpha_i^2$, $\sqrt[3]{{\hat x}}$."
+    versions = tuple(Submission(n, NOW + timedelta(days=n), size_bytes=1_000 * n) for n in range(1, 4))
+    paper = a_paper(title=rf"On $\mathcal{{O}}(n^2)$ and ${long}$", abstract=abstract, versions=versions, citations=12)
+    return tagged(replace(paper, paper_id="fp:formulas"), "nlp")
 
 
 def parsed(page: bytes) -> Any:

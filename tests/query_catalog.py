@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.model import Paper
-from storage.query import WORDS_SQL, normal_sql, parse_query
+from storage.query import WORDS_SQL, Query, normal_sql, parse_query
 from tests.builders import NOW
 
 SCHEMA = pa.schema(
@@ -40,9 +40,9 @@ class Catalog:
             for slug in sorted(slugs):
                 self.connection.execute("INSERT INTO paper_topics VALUES (?, ?)", [paper_id, slug])
 
-    def found(self, query: str, now: datetime = NOW) -> set[str]:
+    def found(self, query: str | Query, now: datetime = NOW) -> set[str]:
         """Return the ids that the SQL of `query` finds."""
-        condition = parse_query(query).sql(now)
+        condition = (parse_query(query) if isinstance(query, str) else query).sql(now)
         rows = self.connection.execute(
             f"SELECT paper_id FROM words WHERE {condition.where}", list(condition.params)
         ).fetchall()

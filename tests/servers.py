@@ -124,7 +124,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             if answer.status not in (204, 304):
                 self.wfile.write(answer.body)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_PUT = do_GET  # noqa: N815
 
         def _write_stream(self, chunks: Iterable[bytes]) -> None:
             self.close_connection = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from publishers import pages
 from publishers.citation import bibtex, citation_key, year_of
 from publishers.life import life
 from publishers.paths import paper_path
-from storage.model import Announcement, Revision, Sighting, TaggedPaper
+from storage.model import Announcement, Paper, Revision, Sighting, Submission, TaggedPaper
 from tests.builders import a_paper, tagged
 from tests.page_builders import SITE, a_full_life, a_revision, a_sighting, parsed, text_of, whole_site
 
@@ -28,6 +29,16 @@ def site() -> dict[str, bytes]:
 
 def paper_text(paper: TaggedPaper, revisions: Sequence[Revision] = (), sightings: Sequence[Sighting] = ()) -> str:
     return text_of(parsed(pages.paper_page(SITE, paper, revisions, sightings)).find(".//main"))
+
+
+def diff_of(paper: Paper, revisions: Sequence[Revision]) -> tuple[list[str], list[str]]:
+    """What a page shows of the changes to those who see its colours, and says to those who do not."""
+    page = parsed(pages.paper_page(SITE, tagged(paper), revisions, ()))
+    changed = page.xpath("//dl[@class='diff']/dd")
+    heard = [text_of(dd) for dd in changed]
+    for words in page.xpath("//span[@class='said']"):
+        words.drop_tree()
+    return [text_of(dd) for dd in changed], heard
 
 
 def test_a_paper_says_why_it_is_here_and_where_to_read_it(site: dict[str, bytes]) -> None:
@@ -43,7 +54,8 @@ def test_a_paper_says_why_it_is_here_and_where_to_read_it(site: dict[str, bytes]
     }
     facts = text_of(page.xpath("//dl[@class='facts-list']")[0])
     assert "Computation and Language (cs.CL), Artificial Intelligence (cs.AI)" in facts
-    assert "12 votes, 1 star" in facts
+    assert "12 votes on 2 June 2026" in facts
+    assert "1 star" in facts
     assert "CC BY 4.0" in facts
 
 
@@ -153,9 +165,12 @@ def test_the_parts_of_a_diff_are_parted_as_the_script_wants_it() -> None:
     title, abstract = life(second, rows, ())[-1].changes
     assert (title.between, [p.text for p in title.parts]) == (" ", ["A", "small", "large", "model"])
     assert (abstract.between, [p.text for p in abstract.parts]) == ("", ["深層", "強化", "学習による画像認識"])
-    text = paper_text(tagged(second), rows)
-    assert "A small large model" in text
-    assert "深層強化学習による画像認識" in text
+    seen, heard = diff_of(second, rows)
+    assert seen == ["A small large model", "深層強化学習による画像認識"]
+    assert heard == [
+        "A removed: small, end of removal added: large, end of addition model",
+        "removed: 深層, end of removaladded: 強化, end of addition学習による画像認識",
+    ]
 
 
 def test_a_withdrawal_shows_the_notice_and_what_it_took_the_place_of() -> None:
@@ -185,6 +200,64 @@ def test_texts_too_long_to_compare_are_not_compared() -> None:
         a_revision(second, Announcement.REVISED, changes=("version", "abstract")),
     ]
     assert "Too long to compare word by word." in paper_text(tagged(second), rows)
+
+
+def test_a_change_is_marked_by_elements_that_mean_it() -> None:
+    first, second = a_paper(title="A small model"), a_paper(title="A large model", version=2)
+    rows = [a_revision(first, Announcement.NEW), a_revision(second, Announcement.REVISED, changes=("title",))]
+    page = parsed(pages.paper_page(SITE, tagged(second), rows, ()))
+    assert [(e.tag, text_of(e)) for e in page.iter("del", "ins")] == [
+        ("del", "removed: small, end of removal"),
+        ("ins", "added: large, end of addition"),
+    ]
+
+
+def test_the_versions_that_its_server_counts_are_listed_with_day_and_size() -> None:
+    versions = tuple(
+        Submission(n, datetime(2026, 5, n, tzinfo=UTC), size_bytes=312_400 if n == 1 else None) for n in range(1, 10)
+    )
+    page = parsed(pages.paper_page(SITE, tagged(a_paper(versions=versions, version=9)), (), ()))
+    lines = page.xpath("//section[@aria-labelledby='versions']//li")
+    assert [text_of(li) for li in lines][:2] == ["Version 1 1 May 2026, 312 kB", "Version 2 2 May 2026"]
+    assert len(lines) == 9
+    assert lines[1].xpath("a/@href") == ["https://arxiv.org/abs/2606.00012v2"]
+    assert page.xpath("//section[@aria-labelledby='versions']/details"), "many are folded"
+    assert "Versions" not in paper_text(tagged(a_paper()))
+
+
+def test_counts_stand_as_they_were_counted_last() -> None:
+    paper = a_paper(citations=1_234, upvotes=0, stars=0, comment_count=None)
+    seen = [
+        a_sighting(source="semantic-scholar", citations=1_200),
+        a_sighting(source="semantic-scholar", citations=1_234, seen_at=datetime(2026, 7, 1, tzinfo=UTC)),
+    ]
+    text = paper_text(tagged(paper), (), seen)
+    assert "Readers 1,234 citations on 1 July 2026 0 votes" in text
+    assert "star" not in text
+
+
+def test_a_paper_leads_to_its_publisher_its_reviews_and_its_record() -> None:
+    paper = a_paper(
+        aliases=("arxiv:2606.00012", "openreview:aBc_1", "pmid:123"), url="https://www.journal.example.org/paper/1"
+    )
+    page = parsed(pages.paper_page(SITE, tagged(paper), (), ()))
+    links = {text_of(a): a.get("href") for a in page.xpath("//p[@class='buttons']/a")}
+    assert links["journal.example.org"] == "https://www.journal.example.org/paper/1"
+    assert links["OpenReview"] == "https://openreview.net/forum?id=aBc_1"
+    assert links["PubMed"] == "https://pubmed.ncbi.nlm.nih.gov/123/"
+    at_home = parsed(pages.paper_page(SITE, tagged(a_paper(url="https://arxiv.org/abs/2606.00012v3")), (), ()))
+    assert [text_of(a) for a in at_home.xpath("//p[@class='buttons']/a")].count("arXiv:2606.00012") == 1
+    assert "arxiv.org" not in [text_of(a) for a in at_home.xpath("//p[@class='buttons']/a")]
+
+
+def test_authors_and_categories_lead_to_their_pages_where_there_are_such() -> None:
+    live = replace(SITE, live=True, categories=frozenset(["cs.CL"]))
+    page = parsed(pages.paper_page(live, tagged(a_paper()), (), ()))
+    assert page.xpath("//bdi/a/@href")[0] == "../authors/ada-example"
+    assert page.xpath("//dl[@class='facts-list']//a[.='Computation and Language']/@href") == [
+        "../categories/cs.CL.html"
+    ]
+    assert not parsed(pages.paper_page(SITE, tagged(a_paper()), (), ())).xpath("//bdi/a")
 
 
 # BibTeX

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from publishers.channels import topic_channel
 from publishers.feed_entries import what_happened
-from publishers.feeds import Feed, atom, json_feed, opml, revisions_feed, rss, topic_feed, window
+from publishers.feeds import Feed, atom, json_feed, papers_feed, revisions_feed, rss, window
+from publishers.opml import opml_files
 from storage.errors import EntryError
 from storage.model import TOLD, Announcement, Revision, Submission, TaggedPaper
 from tests.builders import NOW, a_paper, tagged
-from tests.feed_inputs import SITE, TOPIC, a_bare_paper, a_full_paper, a_hostile_paper, some_revisions
+from tests.feed_inputs import CHANNEL, SITE, TOPIC, a_bare_paper, a_full_paper, a_hostile_paper, some_revisions
 from tests.lives import Life, a_version
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +34,7 @@ PAPER = a_full_paper().paper
 
 
 def feed_of(*papers: TaggedPaper) -> Feed:
-    return topic_feed(SITE, TOPIC, papers)
+    return papers_feed(SITE, CHANNEL, papers)
 
 
 def papers_at(*ages: timedelta) -> list[TaggedPaper]:
@@ -79,7 +81,7 @@ def a_fed_life() -> tuple[Life, Callable[[], tuple[bytes, datetime, int]]]:
     def shown() -> tuple[bytes, datetime, int]:
         feed = feed_of(tagged(life.paper))
         told = [revision for revision in life.revisions()[1:] if TOLD & set(revision.announcements)]
-        return atom(feed), feed.entries[0].updated, len(revisions_feed(SITE, TOPIC, told).entries)
+        return atom(feed), feed.entries[0].updated, len(revisions_feed(SITE, CHANNEL, told).entries)
 
     return life, shown
 
@@ -147,9 +149,9 @@ def test_the_order_papers_are_given_in_changes_nothing() -> None:
 def digest_of_all() -> str:
     """A hash over every format of a few feeds; run by other processes too."""
     feed = feed_of(a_full_paper(), a_bare_paper(), a_hostile_paper())
-    life = revisions_feed(SITE, TOPIC, some_revisions())
+    life = revisions_feed(SITE, CHANNEL, some_revisions())
     parts = [render(each) for each in (feed, life) for render in FORMATS]
-    return hashlib.sha256(b"\0".join([*parts, opml(SITE, [TOPIC])])).hexdigest()
+    return hashlib.sha256(b"\0".join([*parts, *opml_files(SITE, {"topic": [CHANNEL]}).values()])).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,7 @@ def test_an_entry_with_what_no_feed_can_carry_is_refused() -> None:
 
 def test_a_revision_that_cannot_be_shown_is_left_out_too() -> None:
     blank = Revision(paper=a_paper(title="\x00"), announcements=(Announcement.REVISED,), changes=(), at=NOW)
-    feed = revisions_feed(SITE, TOPIC, [*some_revisions(), blank])
+    feed = revisions_feed(SITE, CHANNEL, [*some_revisions(), blank])
     assert [missing.paper_id for missing in feed.left_out] == ["arxiv:2606.00012"]
     assert len(feed.entries) == 5
 
@@ -296,7 +298,7 @@ def test_a_window_never_holds_more_than_a_thousand() -> None:
 
 
 def test_a_revision_is_an_entry_for_each_thing_it_tells() -> None:
-    feed = revisions_feed(SITE, TOPIC, some_revisions())
+    feed = revisions_feed(SITE, CHANNEL, some_revisions())
     base = "tag:papers.test,2026:paper/"
     assert [(e.id.removeprefix(base), e.title.split(":")[0], e.updated) for e in feed.entries] == [
         ("fp/0123456789abcdef01234567/code-appeared/r1", "Code", NOW + timedelta(days=4)),
@@ -309,9 +311,9 @@ def test_a_revision_is_an_entry_for_each_thing_it_tells() -> None:
 
 
 def test_a_revision_is_the_same_in_the_feeds_of_all_topics() -> None:
-    other = TOPIC.model_copy(update={"slug": "robots"})
+    other = topic_channel(TOPIC.model_copy(update={"slug": "robots"}))
     assert (
-        revisions_feed(SITE, TOPIC, some_revisions()).entries == revisions_feed(SITE, other, some_revisions()).entries
+        revisions_feed(SITE, CHANNEL, some_revisions()).entries == revisions_feed(SITE, other, some_revisions()).entries
     )
 
 
@@ -319,7 +321,7 @@ def test_what_is_told_twice_under_one_id_is_there_once_as_told_last() -> None:
     told = {"announcements": (Announcement.PUBLISHED,), "changes": ("doi",)}
     first = Revision(paper=replace(PAPER, journal_ref=None), at=NOW, **told)  # type: ignore[arg-type]
     second = Revision(paper=PAPER, at=NOW + timedelta(days=1), **told)  # type: ignore[arg-type]
-    (entry,) = revisions_feed(SITE, TOPIC, [first, second]).entries
+    (entry,) = revisions_feed(SITE, CHANNEL, [first, second]).entries
     assert entry.updated == NOW + timedelta(days=1)
     assert "Published in Annals of Short Titles 3 as doi:10.1000/x(1)." in entry.content_html
 
@@ -348,14 +350,14 @@ def test_a_revision_says_in_words_what_happened(
     paper = replace(PAPER, version=2, revision=2, doi="10.1000/x", journal_ref=None)
     revision = Revision(paper=paper, announcements=(announcement,), changes=changes, at=NOW)
     assert what_happened(revision, announcement) == said
-    (entry,) = revisions_feed(SITE, TOPIC, [revision]).entries
+    (entry,) = revisions_feed(SITE, CHANNEL, [revision]).entries
     assert entry.content_html.startswith(f"<p><strong>{said}</strong></p>")
 
 
 def test_a_snapshot_may_lead_to_hugging_face_and_the_main_entry_may_not() -> None:
     (main,) = feed_of(a_full_paper()).entries
     assert "huggingface.co" not in main.content_html
-    listed = [e for e in revisions_feed(SITE, TOPIC, some_revisions()).entries if e.arxiv_id == "2606.00012"]
+    listed = [e for e in revisions_feed(SITE, CHANNEL, some_revisions()).entries if e.arxiv_id == "2606.00012"]
     assert all("https://huggingface.co/papers/2606.00012" in entry.content_html for entry in listed)
 
 

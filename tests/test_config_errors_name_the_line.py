@@ -33,6 +33,7 @@ smtp_url = "smtp://127.0.0.1:25"
 from = "Papers <papers@example.org>"
 to = ["lab@example.org"]
 """
+HOOK = '[[webhook]]\nname = "lab"\nurl = "https://${HOST}/x"'
 
 
 def test_a_good_configuration_is_read() -> None:
@@ -68,6 +69,16 @@ def test_a_good_configuration_is_read() -> None:
         ('name = "hf"', 'name = "hf"\nday = 3', 12, "unknown key 'day'; did you mean 'days'?"),
         ('name = "hf"', 'name = "hf"\ndays = 0', 12, "days: Input should be greater than or equal to 1"),
         ('title = "Lab papers"', "title = Lab", 2, "not valid TOML"),
+        ('title = "Lab papers"', 'hub = "hub"', 2, "hub: must be an http"),
+        ("[mail]", '[[webhook]]\nname = "lab"\nurl = "https://x.test/"\n[mail]', 19, "'shape' is missing"),
+        ("[mail]", f'{HOOK}\nshape = "fax"\n[mail]', 22, "shape: Input should be 'json', 'slack', 'discord'"),
+        ("[mail]", f'{HOOK}\nshape = "telegram"\n[mail]', 19, "a telegram webhook needs a chat"),
+        ("[mail]", f'{HOOK}\nshape = "matrix"\nroom = "!r:x"\n[mail]', 19, "a matrix webhook needs a room and a token"),
+        ("[mail]", f'{HOOK}\nshape = "json"\nsecret = "abc"\n[mail]', 23, "names a variable of the environment"),
+        ("[mail]", f'{HOOK}\nshape = "slack"\nsecret = "${{S}}"\n[mail]', 19, "only the json shape is signed"),
+        ("[mail]", f'{HOOK}\nshape = "json"\nquery = "\'"\n[mail]', 23, "query:"),
+        ("[mail]", f'{HOOK}\nshape = "json"\n{HOOK}\nshape = "json"\n[mail]', None, "two [[webhook]] have the same"),
+        ("[mail]", f'{HOOK}\nshape = "json"\ntopics = ["none"]\n[mail]', None, "names the topic 'none', which no"),
         ("[site]", 'home = "/"\n[site]', 1, "unknown key 'home'"),
     ],
 )

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from flows.prefect_server import PrefectServer, prefect_environment
 from storage.settings import Settings, load_settings
 from tests.wire_tools import ROOT, Gate, PrefectApi, environment, free_port, wait_for
 
-FLOWS = ("ingest.ingest", "publish.publish", "publish.sweep", "newsletter.newsletter", "maintain.maintain")
+FLOWS = ("ingest.ingest", "publish.publish", "publish.sweep", "newsletter.newsletter", "maintain.maintain", "push.push")
 _PATHS = [f"flows/{name.replace('.', '.py:')}" for name in FLOWS]
 _MODULES = [f"flows.{name}" for name in FLOWS]
 _LOAD = """
@@ -70,7 +70,7 @@ def test_no_file_in_flows_bears_the_name_of_another_module() -> None:
     assert ours & taken == set()
 
 
-@pytest.mark.parametrize("name", ["ingest", "publish", "newsletter", "maintain"])
+@pytest.mark.parametrize("name", ["ingest", "publish", "newsletter", "maintain", "push"])
 def test_a_flow_file_holds_only_flows_and_tasks(name: str) -> None:
     tree = ast.parse((ROOT / "flows" / f"{name}.py").read_text())
     other = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)]
@@ -89,12 +89,15 @@ def test_the_command_line_and_the_supervisor_start_without_prefect() -> None:
 
 def test_prefect_yaml_says_what_the_settings_say() -> None:
     from flows.deployments import deployments, newsletter_cron
-    from storage.settings import Mail
+    from storage.settings import Mail, Webhook
 
     settings = load_settings(ROOT / "deploy" / "paperwire.toml", home=Path("/nowhere"))
     declared = {d["name"]: d for d in _prefect_yaml()["deployments"]}
     assert declared.pop("newsletter")["schedules"][0]["cron"] == newsletter_cron(Mail())
     assert declared["sweep"].pop("schedules")
+    assert declared["push"].pop("schedules")
+    webhook = Webhook(name="lab", shape="json", url="https://lab.test/")
+    settings = settings.model_copy(update={"webhook": (webhook,)})
     for deployment in deployments(settings):
         spec: Any = deployment.spec
         said = declared.pop(spec.name)
@@ -106,7 +109,7 @@ def test_prefect_yaml_says_what_the_settings_say() -> None:
         assert [(s["cron"], s["timezone"], s["slug"]) for s in said.get("schedules", [])] == schedules
         triggers = [(t.name, t.expect, t.match.model_dump(), t.parameters) for t in spec.triggers]
         assert [
-            (t["name"], set(t["expect"]), t["match"], t["parameters"]) for t in said.get("triggers", [])
+            (t["name"], set(t["expect"]), t["match"], t.get("parameters")) for t in said.get("triggers", [])
         ] == triggers
     assert declared == {}
 
@@ -181,9 +184,9 @@ def test_prefect_yaml_deploys_on_a_real_server(desk: Desk) -> None:
     assert set(known) == {d["name"] for d in _prefect_yaml()["deployments"]}
     assert {d["entrypoint"] for d in known.values()} == set(_MODULES)
     assert known["arxiv-rss:cs.CL"]["parameters"] == {"source": "arxiv-rss:cs.CL"}
-    (automation,) = desk.api.post("automations/filter", {"limit": 200})
-    assert automation["trigger"]["expect"] == ["papers.ingested"]
-    assert automation["actions"][0]["deployment_id"] == known["publish"]["id"]
+    automations = desk.api.post("automations/filter", {"limit": 200})
+    asked = {tuple(a["trigger"]["expect"]): a["actions"][0]["deployment_id"] for a in automations}
+    assert asked == {("papers.ingested",): known["publish"]["id"], ("feeds.published",): known["push"]["id"]}
 
 
 @pytest.mark.slow
@@ -270,6 +273,36 @@ def test_the_newsletter_tells_of_editions_and_of_no_address(desk: Desk) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("client")
+def test_a_push_tells_whom_it_told_and_waits_for_who_is_out(desk: Desk) -> None:
+    from flows.pipeline import push_waits
+    from flows.push import push
+    from storage.settings import config_path
+
+    ingest_source(desk.settings, "journal", now=datetime.now(UTC))
+    publish(desk.settings, now=datetime.now(UTC))
+    plain = config_path().read_text()
+    hook = f'[[webhook]]\nname = "lab"\nshape = "json"\nurl = "http://127.0.0.1:{free_port()}/"\n'
+    config_path().write_text(f"{plain}{hook}allow_private_addresses = true\n")
+    try:
+        settings = load_settings(config_path())
+        assert push_waits(settings, now=datetime.now(UTC))
+        assert _state(push).message == "1 new webhooks begin now"
+        assert not push_waits(settings, now=datetime.now(UTC))
+        desk.journal.titles = [*desk.journal.titles, "A paper that is pushed"]
+        assert ingest_source(settings, "journal", now=datetime.now(UTC)).new == 1
+        publish(settings, now=datetime.now(UTC))
+        assert push_waits(settings, now=datetime.now(UTC))
+        state = _state(push)
+        assert (state.type.value, state.message) == ("FAILED", "1 waiting")
+        assert "could not connect to 127.0.0.1" in desk.api.artifacts()["push"]
+        assert not push_waits(settings, now=datetime.now(UTC)), "not before its time"
+        assert push_waits(settings, now=datetime.now(UTC) + timedelta(minutes=2))
+    finally:
+        config_path().write_text(plain)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("client")
 def test_a_night_finds_all_as_committed_and_fails_where_it_is_not(desk: Desk) -> None:
     from flows.maintain import maintain
 
@@ -314,10 +347,14 @@ def test_without_a_server_events_stay_in_the_outbox(desk: Desk) -> None:
 
     desk.journal.titles = [*desk.journal.titles, "A fourth paper while Prefect is away"]
     assert ingest_source(desk.settings, "journal", now=datetime.now(UTC)).new == 1
+    waiting = len(pending_events(desk.settings))  # with what the test of pushes read
     away = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
-    with temporary_settings(away), pytest.raises(PaperwireError, match="1 events wait in the outbox: Prefect did not"):
+    with (
+        temporary_settings(away),
+        pytest.raises(PaperwireError, match=f"{waiting} events wait in the outbox: Prefect did not"),
+    ):
         asyncio.run(drain(desk.settings, now=datetime.now(UTC)))
-    assert len(pending_events(desk.settings)) == 1
+    assert len(pending_events(desk.settings)) == waiting
 
 
 def _drain_events() -> None:

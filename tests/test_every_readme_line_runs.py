@@ -291,6 +291,8 @@ def test_the_readme_shows_the_commands_there_are() -> None:
         "search",
         "history",
         "preview",
+        "why",
+        "trending",
         "verify",
         "run",
         "status",

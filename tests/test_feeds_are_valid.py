@@ -23,12 +23,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from publishers.feeds import Feed, atom, json_feed, opml, revisions_feed, rss, topic_feed
+from publishers.channels import category_channel, source_channel, topic_channel
+from publishers.feeds import Feed, atom, json_feed, papers_feed, revisions_feed, rss
 from publishers.health import health_feed
+from publishers.opml import opml_files
 from storage.model import TaggedPaper
 from tests.builders import a_paper, tagged
 from tests.coverage_builders import four_weeks
 from tests.feed_inputs import (
+    CHANNEL,
     SITE,
     TOPIC,
     a_bare_paper,
@@ -47,9 +50,9 @@ def small_feeds() -> dict[str, Feed]:
     """An empty feed, one with all kinds of papers, one of revisions, one of what is missing."""
     papers = [a_full_paper(), a_bare_paper(), a_hostile_paper()]
     return {
-        "empty": topic_feed(SITE, TOPIC, []),
-        "papers": topic_feed(SITE, TOPIC, papers),
-        "revisions": revisions_feed(SITE, TOPIC, some_revisions()),
+        "empty": papers_feed(SITE, CHANNEL, []),
+        "papers": papers_feed(SITE, CHANNEL, papers),
+        "revisions": revisions_feed(SITE, CHANNEL, some_revisions()),
         "coverage": health_feed(SITE, four_weeks()),
     }
 
@@ -57,7 +60,7 @@ def small_feeds() -> dict[str, Feed]:
 @pytest.fixture(scope="module")
 def real_feed(shared_data: Path) -> Feed:
     """500 real papers over all fields."""
-    feed = topic_feed(SITE, TOPIC, real_papers(shared_data, 500))
+    feed = papers_feed(SITE, CHANNEL, real_papers(shared_data, 500))
     assert len(feed.entries) == 500
     assert feed.left_out == ()
     return feed
@@ -300,7 +303,7 @@ def test_newsboat_keeps_a_paper_in_two_feeds_as_one(served: tuple[Path, str], tm
     paper = a_full_paper()
     other = TOPIC.model_copy(update={"slug": "robots", "title": "Robots"})
     for topic in (TOPIC, other):
-        (folder / f"{topic.slug}.atom").write_bytes(atom(topic_feed(SITE, topic, [paper])))
+        (folder / f"{topic.slug}.atom").write_bytes(atom(papers_feed(SITE, topic_channel(topic), [paper])))
     listed = newsboat(tmp_path, f"{address}short-titles.atom", f"{address}robots.atom")
     assert len({guid for guid, *_ in listed}) == 1
 
@@ -352,7 +355,7 @@ def _papers(draw: st.DrawFn) -> TaggedPaper:
 @given(st.lists(_papers(), max_size=3, unique_by=lambda p: p.paper.paper_id))
 @settings(max_examples=150, deadline=None)
 def test_whatever_papers_say_every_feed_stays_valid(papers: list[TaggedPaper]) -> None:
-    feed = topic_feed(SITE, TOPIC, [*papers, a_full_paper()])
+    feed = papers_feed(SITE, CHANNEL, [*papers, a_full_paper()])
     assert len(feed.entries) + len(feed.left_out) == len(papers) + 1
     assert faults(atom(feed), "atom") == []
     assert faults(rss(feed), "rss") == []
@@ -364,16 +367,32 @@ def test_whatever_papers_say_every_feed_stays_valid(papers: list[TaggedPaper]) -
 # OPML.
 
 
-def test_opml_lists_every_feed_once() -> None:
+def test_opml_lists_every_feed_once_and_each_group_in_a_file_of_its_own() -> None:
     topics = [TOPIC, TOPIC.model_copy(update={"slug": "b", "title": "$x<y$ & \x00", "description": ""})]
-    root = etree.fromstring(opml(SITE, topics))
+    channels = {
+        "topic": [topic_channel(topic) for topic in topics],
+        "category": [category_channel("cs.CL")],
+        "source": [source_channel("arxiv-rss:cs.CL")],
+    }
+    files = opml_files(SITE, channels)
+    root = etree.fromstring(files["feeds.opml"])
     assert (root.tag, root.get("version"), root.findtext("head/title")) == ("opml", "2.0", "Paperwire")
     subscriptions = root.findall("body/outline/outline")
     assert {s.get("type") for s in subscriptions} == {"rss"}
-    assert [(s.get("text"), s.get("xmlUrl")) for s in subscriptions] == [
-        ("Short titles", "https://papers.test/feeds/short-titles.atom"),
-        ("x<y &", "https://papers.test/feeds/b.atom"),
-        ("Short titles: revisions", "https://papers.test/feeds/short-titles/revisions.atom"),
-        ("x<y &: revisions", "https://papers.test/feeds/b/revisions.atom"),
-        ("Coverage", "https://papers.test/feeds/health.atom"),
+    assert [(s.get("text"), s.get("xmlUrl").removeprefix("https://papers.test/")) for s in subscriptions] == [
+        ("All papers", "feeds/all.atom"),
+        ("Short titles", "feeds/short-titles.atom"),
+        ("x<y &", "feeds/b.atom"),
+        ("All papers: revisions", "feeds/all/revisions.atom"),
+        ("Short titles: revisions", "feeds/short-titles/revisions.atom"),
+        ("x<y &: revisions", "feeds/b/revisions.atom"),
+        ("All papers: trending", "feeds/all/trending.atom"),
+        ("Short titles: trending", "feeds/short-titles/trending.atom"),
+        ("x<y &: trending", "feeds/b/trending.atom"),
+        ("Computation and Language", "feeds/category/cs.CL.atom"),
+        ("arxiv-rss:cs.CL", "feeds/source/arxiv-rss~cs.CL.atom"),
+        ("Coverage", "feeds/health.atom"),
     ]
+    alone = [etree.fromstring(content) for name, content in sorted(files.items()) if name.startswith("opml/")]
+    together = sorted(s.get("xmlUrl") for group in alone for s in group.findall("body/outline/outline"))
+    assert together == sorted(s.get("xmlUrl") for s in subscriptions)

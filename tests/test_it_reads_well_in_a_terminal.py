@@ -88,6 +88,8 @@ COMMANDS = {
     "sources": ("sources",),
     "topics": ("topics",),
     "preview": ("preview", "good", "--days", "3"),
+    "why": ("why", "2606.00001"),
+    "why a query": ("why", "2606.00001", "title:width OR fits longer (good OR mended OR whole OR ended) -nothing"),
     "narrow sql": ("sql", "SELECT paper_id, title, upvotes FROM papers"),
     "wide sql": ("sql", "SELECT * FROM papers"),
     "an error": ("run", "--source", "a-source-that-is-not-in-the-configuration-at-all"),

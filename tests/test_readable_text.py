@@ -50,6 +50,7 @@ HOSTILE = st.one_of(
         (r"over $\{0, 1\}$", "over {0, 1}"),
         ("$12{,}510$ runs", "12,510 runs"),
         (r"$c\_0$ spaces", "c₀ spaces"),
+        (r"2.5$\,$K in $T_{1N}$ and $k_{B}$", "2.5 K in T_(1N) and k_B"),
     ],
 )
 def test_math_reads_as_a_line_of_text(tex: str, shown: str) -> None:
@@ -76,6 +77,11 @@ def test_math_reads_as_a_line_of_text(tex: str, shown: str) -> None:
 )
 def test_markup_and_accents_read_as_text(tex: str, shown: str) -> None:
     assert readable(tex) == shown
+
+
+def test_brackets_around_a_citation_go_with_it() -> None:
+    text = r"as others do (\cite{a}), (see \cite{b}) and (\cite{c}, and more) [\cite{d}, \cite{e}]."
+    assert readable(text) == "as others do, (see) and (and more)."
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.attempts import attempts_left
-from flows.deployments import cadence, deployments, newsletter_cron, next_read, reads
+from flows.deployments import PUSH, cadence, deployments, newsletter_cron, next_read, reads
 from flows.runner import server_is_away
 from flows.service import sources_due, work_left
 from flows.sources import adapter_for
 from storage.archive import Archive
 from storage.errors import ConfigError, SourceError
 from storage.fetchlog import FetchLog, SourceState
-from storage.settings import Mail, Settings, Source
+from storage.settings import Mail, Settings, Site, Source, Webhook
 
 ARXIV = Source(name="arxiv-rss:cs.CL", kind="arxiv-rss", category="cs.CL")
 DAILY = Source(name="hf-daily", kind="hf-daily")
@@ -89,6 +89,15 @@ def test_the_newsletter_has_a_deployment_only_where_there_is_mail() -> None:
     spec = _specs(_settings(mail=Mail(to=("reader@example.org",))))["newsletter/newsletter"]
     assert [s.schedule.cron for s in spec.schedules] == ["0 7 * * *"]
     assert newsletter_cron(Mail(send_after=time(5, 30))) == "30 5 * * *"
+
+
+def test_pushes_have_a_deployment_only_where_somebody_is_told() -> None:
+    assert PUSH not in _specs(_settings())
+    hub = Site(hub="https://hub.test/")
+    webhook = Webhook(name="lab", shape="json", url="https://lab.test/")
+    for change in ({"site": hub}, {"webhook": (webhook,)}):
+        (trigger,) = _specs(_settings().model_copy(update=change))[PUSH].triggers
+        assert trigger.expect == {"feeds.published"}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from storage.likes import resolve, seed_of
 from storage.model import Intent, Paper
-from storage.query import normal_text, parse_query
+from storage.profiles import Profile, Word
+from storage.query import Query, normal_text, parse_query
 from storage.query_many import Queries
 from storage.query_terms import And, Listed, Node, Not, Or, Words
 from storage.rows import table_of
@@ -144,6 +146,7 @@ TERM = st.one_of(
     spelled("{}:{}", ["code", "published", "withdrawn", "trending"], ["yes", "no"]),
     spelled("{}:{}{}", ["votes", "comments", "stars", "version"], ["", ">", ">=", "<", "<=", "..", "2.."], range(40)),
     spelled("{}:{}", ["since", "until"], ["2026-05-10", "2026-05-20", "3d", "2w", "0d"]),
+    spelled("like:{}", ["2606.00042", "mine.bib", "nothing.ris"]),
 )
 QUERY = st.recursive(
     TERM,
@@ -157,18 +160,31 @@ QUERY = st.recursive(
 )
 
 
+# What the pool is made of, so that some papers reach what is asked and others miss it by a word.
+PROFILES = {
+    "arxiv:2606.00042": Profile((Word((" diffusion ",), 3), Word((" models ", " model "), 2), Word((" x ",), 1)), 4),
+    "mine.bib": Profile((Word((" schrodinger ",), 5), Word((" policies ", " policy "), 4), Word((" llms ",), 4)), 8),
+}
+
+
+def resolved(text: str) -> Query:
+    return parse_query(text).resolved(lambda seed: PROFILES.get(seed, Profile()))
+
+
 @given(QUERY)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sql_and_python_agree_on_any_query(pool: Catalog, text: str) -> None:
-    query = parse_query(text)
+    query = resolved(text)
     in_python = {p.paper_id for p in POOL if query.matches(p, NOW, POOL_TOPICS.get(p.paper_id, ()))}
-    assert pool.found(text) == in_python
+    assert pool.found(query) == in_python
 
 
 def test_the_pool_tells_queries_apart(pool: Catalog) -> None:
     """The test above could pass with empty answers only; it does not."""
     for query in ("fine-tuning", "author:example", "category:cs", "votes:>5", "since:2w", "topic:agents", "code:yes"):
         assert 5 < len(pool.found(query)) < 195, query
+    for query in ("like:2606.00042", "like:mine.bib"):
+        assert 5 < len(pool.found(resolved(query))) < 195, query
 
 
 def real_papers(shared_data: Path, count: int) -> list[Paper]:
@@ -198,13 +214,26 @@ def test_sql_and_python_agree_on_every_shipped_topic_over_real_papers(shared_dat
     assert tags > REAL_PAPERS
 
 
+def test_sql_and_python_agree_on_what_is_like_a_real_paper(shared_data: Path) -> None:
+    papers = real_papers(shared_data, REAL_PAPERS)
+    catalog, found = Catalog(papers), 0
+    for paper in papers[:10]:
+        query = resolve(parse_query("like:it"), lambda _: [seed_of(paper.title, paper.abstract)])  # noqa: B023
+        in_python = {p.paper_id for p in papers if query.matches(p, NOW)}
+        together = {p.paper_id for p in papers if list(Queries([query]).answered(p, NOW))}
+        assert catalog.found(query) == in_python == together
+        assert paper.paper_id in in_python
+        found += len(in_python)
+    assert 20 < found < REAL_PAPERS
+
+
 GENERATED_PAPERS = 1_500
 
 
 @given(st.lists(QUERY, min_size=1, max_size=12))
 @settings(max_examples=200, deadline=None)
 def test_queries_asked_together_answer_as_each_does_alone(texts: list[str]) -> None:
-    queries = [parse_query(text) for text in texts]
+    queries = [resolved(text) for text in texts]
     together = Queries(queries)
     for paper in POOL:
         alone = [(i, q.reasons(paper, NOW)) for i, q in enumerate(queries) if q.matches(paper, NOW)]

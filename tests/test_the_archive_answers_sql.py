@@ -17,7 +17,7 @@ import pytest
 from flows.decide import decide
 from storage.archive import Archive
 from storage.catalog import Catalog, catalog_path, refresh_catalog
-from storage.errors import ArchiveError, QueryError
+from storage.errors import ArchiveError
 from storage.model import Announcement, Entry
 from storage.settings import Settings, Topic, parse_settings
 from tests.builders import NOW, an_entry
@@ -194,20 +194,13 @@ def test_the_read_side_gives_publishers_what_they_ask_for(home: Path) -> None:
             (Announcement.REVISED,),
             (Announcement.TRENDING,),
         ]
-        assert [r.changes for r in catalog.revisions_in_topic(None)] == [("version", "title")]
+        assert [r.changes for r in catalog.revisions_since(None, after_seq=0, until_seq=3)] == [("version", "title")]
         assert [s.source for s in catalog.sightings("arxiv:2606.00012")] == ["arxiv-rss:cs.CL"] * 2 + ["hf-daily"]
         assert [t.paper.upvotes for t in catalog.trending()] == [5]
         assert catalog.changed_since(1) == ["arxiv:2606.00012"]
         assert catalog.latest_seq() == 3
         assert [t.paper.paper_id for t in catalog.new_since("vision", after_seq=0, until_seq=3)] == ["arxiv:2606.00013"]
         assert catalog.new_since("vision", after_seq=1, until_seq=3) == []
-
-
-def test_a_query_finds_and_a_bad_one_says_where_it_breaks(home: Path) -> None:
-    with Catalog(home) as catalog:
-        assert [p.title for p in catalog.matching("seeing", now=NOW)] == ["Seeing"]
-        with pytest.raises(QueryError, match="at character"):
-            catalog.matching('"seeing', now=NOW)
 
 
 def test_two_refreshes_at_once_leave_a_whole_file(home: Path) -> None:

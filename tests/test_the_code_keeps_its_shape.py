@@ -42,6 +42,12 @@ def test_functions_fit_a_screen() -> None:
     assert statistics.quantiles(lengths, n=20)[-1] <= 40, "the 95th percentile"
 
 
+def test_the_plan_of_the_house_has_every_module() -> None:
+    plan = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## The house")[2].partition("\n## ")[0]
+    named = set(re.findall(r"[a-z_]+", plan))
+    assert {p.stem for folder in PACKAGES for p in (ROOT / folder).glob("[a-z]*.py")} - named == set()
+
+
 def test_every_file_says_what_it_is_for() -> None:
     silent = [p.name for p in sources(*PACKAGES, "tests", "bench") if _lines(p) and not ast.get_docstring(_tree(p))]
     assert silent == []

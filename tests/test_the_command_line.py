@@ -20,8 +20,8 @@ from tests.wire_tools import free_port, wait_for
 
 NOW = ("--now", "2026-06-09T06:00:00Z")
 COMMANDS = (
-    *("demo", "preview", "run", "send", "sources", "sql", "status", "topics", "up", "verify"),
-    *("backfill", "compact", "coverage", "enrich", "export", "history", "load", "merge", "search", "split"),
+    *("demo", "preview", "push", "run", "send", "sources", "sql", "status", "topics", "up", "verify", "why"),
+    *("backfill", "compact", "coverage", "enrich", "export", "history", "load", "merge", "search", "split", "trending"),
 )
 _AT_WORK_CPU_SECONDS = 3.0
 MAIL = '[mail]\nto = ["reader@example.org"]\n'
@@ -157,6 +157,8 @@ JSON = {
     "sources": ("sources",),
     "topics": ("topics",),
     "send": ("send", "--due"),
+    "trending": ("trending", "--span", "week"),
+    "push": ("push", "--dry-run"),
 }
 
 
@@ -179,6 +181,8 @@ def test_json_is_one_document_and_nothing_else(name: str, room: Newsroom) -> Non
             document == [{"topic": "found", "title": "Found", "papers": 3, "query": document[0]["query"]}]
         ),
         "send": lambda: isinstance(document, list),
+        "trending": lambda: [(p["title"], p["votes"]) for p in document["papers"]] == [(GOOD_TITLES[1], 12.0)],
+        "push": lambda: (document["webhooks"], document["pings"]["waiting"], document["trouble"]) == ([], 0, None),
     }
     assert expected[name](), document
 
@@ -186,6 +190,7 @@ def test_json_is_one_document_and_nothing_else(name: str, room: Newsroom) -> Non
 def test_every_command_that_knows_json_is_tested_for_it(capsys: pytest.CaptureFixture[str]) -> None:
     files = ("test_archive_commands", "test_a_load_is_exact_and_no_news", "test_a_backfill_says_how_far_it_is")
     files += ("test_coverage_is_told_as_it_is", "test_counts_are_asked_for_within_a_budget")
+    files += ("test_why_explains_each_match",)
     elsewhere = [ROOT / "tests" / f"{name}.py" for name in files]
     text = "".join(path.read_text(encoding="utf-8") for path in elsewhere)
     tested = {*JSON, *re.findall(r"\(\"(\w+)\",[^\n]* \"--json\"", text)}
@@ -225,8 +230,9 @@ def test_a_query_is_previewed_day_by_day(room: Newsroom) -> None:
     lines = room.run("preview", "title:good", "--days", "3").out.splitlines()
     assert lines[:2] == ["Sun 07 Jun  ·", "Mon 08 Jun  ·"]
     assert re.fullmatch(r"Tue 09 Jun  █+ 3", lines[2])
-    assert lines[3] == "3 papers in 3 days, 1.0 a day"
-    assert sorted(line.split("  ")[-1].strip() for line in lines[4:]) == sorted(GOOD_TITLES)
+    assert lines[3] == "3 papers in 3 days: about 3 papers a weekday"
+    sampled = [line for line in lines if re.match(r"  (arxiv|fp|doi):", line)]
+    assert sorted(line.split("  ")[-1].strip() for line in sampled) == sorted(GOOD_TITLES)
 
 
 def test_only_the_named_source_is_read(room: Newsroom) -> None:

@@ -93,7 +93,7 @@ def test_the_front_page_says_it_in_a_line_and_leads_there() -> None:
 
 def test_every_page_has_a_link_to_it() -> None:
     for page, href in ((pages.not_found_page(SITE), "/health.html"), (pages.health_page(SITE, ()), "health.html")):
-        assert parsed(page).xpath("//footer//a[.='Coverage']/@href") == [href]
+        assert parsed(page).xpath("//nav//a[.='Coverage']/@href") == [href]
 
 
 def test_before_anything_was_judged_the_page_says_what_to_run() -> None:

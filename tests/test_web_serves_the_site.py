@@ -242,8 +242,8 @@ def test_only_get_and_head_are_answered(web: Client, method: str) -> None:
     assert {m.strip() for m in answer.headers["allow"].split(",")} == {"GET", "HEAD"}
 
 
-@pytest.mark.parametrize("target", ["/", "/feeds/nlp.atom", "/nothing", "/health", "/static/i.svg"])
-def test_every_answer_carries_the_protective_headers(web: Client, target: str) -> None:
+@pytest.mark.parametrize("target", ["/", "/nothing", "/static/i.svg"])
+def test_every_page_carries_the_protective_headers(web: Client, target: str) -> None:
     headers = web.get(target).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -252,6 +252,20 @@ def test_every_answer_carries_the_protective_headers(web: Client, target: str) -
     assert policy["style-src"] == "'self'"
     assert "script-src" not in policy
     assert "unsafe" not in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("target", ["/feeds/nlp.atom", "/feeds/nlp.rss", "/feeds/nlp.json", "/feeds.opml", "/health"])
+def test_what_no_browser_shows_as_a_page_has_no_policy_but_keeps_its_type(web: Client, target: str) -> None:
+    headers = web.get(target).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert not {"content-security-policy", "referrer-policy", "cross-origin-opener-policy"} & set(headers)
+
+
+@pytest.mark.parametrize("target", ["/", "/feeds/nlp.atom"])
+def test_an_answer_that_nothing_changed_says_nothing_else(web: Client, target: str) -> None:
+    again = web.get(target, If_None_Match=web.get(target).headers["etag"])
+    assert again.status == 304
+    assert set(again.headers) <= {"etag", "cache-control", "vary", "date", "server"}
 
 
 def test_a_refused_method_carries_the_protective_headers_too(web: Client) -> None:
