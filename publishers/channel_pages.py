@@ -14,7 +14,6 @@ from publishers.page_frame import PageSite, alternates, render, render_within, s
 from publishers.paths import CATEGORIES_PATH, SOURCES_PATH, TOPICS_PATH
 from publishers.plots import DAYS, Plot, plot
 from storage.model import Revision, TaggedPaper
-from storage.settings import Topic
 
 _REVISIONS_MAX = 30
 _TRENDING_MAX = 3
@@ -35,38 +34,9 @@ class Row:
     anchor: str
     code: str
     described: str
-    query: str
     total: int
     plot: Plot | None
     feeds: tuple[tuple[str, tuple[show.Link, ...]], ...]
-
-
-def topic_page(
-    site: PageSite,
-    topic: Topic,
-    papers: Sequence[TaggedPaper],
-    *,
-    total: int,
-    revisions: Sequence[Revision],
-    trending: Sequence[show.Card] = (),
-    counts: Mapping[date, int] | None = None,
-    days: Sequence[tuple[date, int]] = (),
-) -> bytes:
-    """Return the page of a topic: its query, its feeds, `papers` by day (of `total`) and its newest `revisions`.
-
-    `trending` are cards to show first. `counts` are its papers by day, `days` those of the whole archive.
-    """
-    return channel_page(
-        site,
-        topic_channel(topic),
-        papers,
-        total=total,
-        revisions=revisions,
-        trending=trending,
-        counts=counts,
-        days=days,
-        query=topic.query,
-    )
 
 
 def channel_page(
@@ -79,9 +49,11 @@ def channel_page(
     trending: Sequence[show.Card] = (),
     counts: Mapping[date, int] | None = None,
     days: Sequence[tuple[date, int]] = (),
-    query: str = "",
 ) -> bytes:
-    """Return the page of a channel at `channel.page`; as `topic_page`, for a category or a source without a query."""
+    """Return the page of a channel: its query, its feeds, `papers` by day (of `total`) and its newest `revisions`.
+
+    `trending` are cards to show first. `counts` are its papers by day, `days` those of the whole archive.
+    """
     root = "../" * channel.page.count("/")
     until = days[0][0] if days else None
     return render_within(
@@ -99,7 +71,7 @@ def channel_page(
         path=channel.page,
         channel=channel,
         described=channel.description,
-        query=query,
+        query=channel.query,
         up=_KINDS[channel.kind],
         shown=len(papers),
         total=total,
@@ -131,10 +103,10 @@ def topics_page(
     `counts` are the papers of each topic by day, for the last 30 days at least; `totals` all there are; `days` those
     of the whole archive, newest first.
     """
-    groups: dict[str, list[tuple[Channel, str]]] = {"Themes": [], "Whole categories": []}
+    groups: dict[str, list[Channel]] = {"Themes": [], "Whole categories": []}
     for topic in site.topics:
         name = "Whole categories" if _ONLY_CATEGORIES.fullmatch(topic.query) else "Themes"
-        groups[name].append((topic_channel(topic), topic.query))
+        groups[name].append(topic_channel(topic))
     if not all(groups.values()):
         groups = {"All topics": [*groups["Themes"], *groups["Whole categories"]]}
     return _list_page(site, "topic", groups, counts, totals, days)
@@ -153,16 +125,16 @@ def channels_page(
 
     Categories come in the groups of their archives (cs, math, …), everything in the order of the names.
     """
-    groups: dict[str, list[tuple[Channel, str]]] = {}
+    groups: dict[str, list[Channel]] = {}
     for channel in sorted(channels, key=lambda c: (_group(c), c.title.casefold(), c.key)):
-        groups.setdefault(_group(channel), []).append((channel, ""))
+        groups.setdefault(_group(channel), []).append(channel)
     return _list_page(site, kind, groups, counts, totals, days)
 
 
 def _list_page(
     site: PageSite,
     kind: str,
-    groups: Mapping[str, Sequence[tuple[Channel, str]]],
+    groups: Mapping[str, Sequence[Channel]],
     counts: Mapping[str, Mapping[date, int]],
     totals: Mapping[str, int],
     days: Sequence[tuple[date, int]],
@@ -176,12 +148,11 @@ def _list_page(
                 anchor=channel.stem.partition("/")[2].replace("/", "-"),
                 code=channel.key if kind == "category" and channel.key != channel.title else "",
                 described=channel.description if kind == "topic" else "",
-                query=query,
                 total=totals.get(channel.key, 0),
                 plot=plot(counts.get(channel.key, {}), until, busy_days=busy),
                 feeds=_feeds(channel, ""),
             )
-            for channel, query in members
+            for channel in members
         ]
         for title, members in groups.items()
         if members

@@ -25,6 +25,7 @@ class Channel:
     page: str  # the path of its page within the site
     title: str
     description: str
+    query: str = ""  # of a topic
     suffix: str = ""  # what follows the extension in the address of a feed: the query that it answers
 
 
@@ -48,6 +49,7 @@ def topic_channel(topic: Topic) -> Channel:
         page=topic_path(topic.slug),
         title=title,
         description=readable(topic.description) or f"New papers on {title}.",
+        query=topic.query,
     )
 
 

@@ -8,16 +8,17 @@ from functools import partial
 
 from publishers import feeds
 from publishers.feed_entries import paper_entry, revision_entries
-from publishers.feed_model import FeedEntry, FeedSite
+from publishers.feed_model import FeedEntry, FeedSite, reason_of
 from publishers.feed_text import texts_of
 from publishers.paths import FEED_FORMATS, tag_id
 from storage.catalog import Catalog
 from storage.errors import EntryError
 from storage.listings import Listing
 from storage.model import TaggedPaper
+from storage.portions import portions
 from storage.text import fold
 
-AT_ONCE = 1_000  # entries read from the archive and written together: one by one they cost thirty times that
+_AT_ONCE = 1_000  # entries read from the archive and written together: one by one they cost thirty times that
 _KEPT = 20_000  # entries in memory, some 3 kB in each format
 Texts = Mapping[str, bytes]
 """An entry by format, those of publishers.paths.FEED_FORMATS or only some."""
@@ -63,8 +64,8 @@ class EntryTexts:
 
     def make(self, listings: Sequence[Listing]) -> None:
         """Write entries anew, in every format."""
-        for start in range(0, len(listings), AT_ONCE):
-            self._make(listings[start : start + AT_ONCE])
+        for some in portions(listings, _AT_ONCE):
+            self._make(some)
 
     def _make(self, listings: Sequence[Listing]) -> None:
         entries: dict[str, FeedEntry] = {}
@@ -83,7 +84,7 @@ class EntryTexts:
         try:
             return {entry.id: entry for entry in make()}
         except (EntryError, ValueError) as error:
-            self._left_out[name] = error.reason if isinstance(error, EntryError) else str(error)
+            self._left_out[name] = reason_of(error)
             return {}
 
     def _keep(self, entries: Mapping[str, FeedEntry]) -> None:

@@ -15,7 +15,7 @@ from publishers.paths import paper_path, tag_id, topic_path
 from publishers.readable import paragraphs, readable, summary
 from storage.errors import EntryError
 from storage.model import Announcement, Paper, Revision, Tag, TaggedPaper
-from storage.text import fold, safe_url
+from storage.text import enumerated, fold, safe_url
 
 SUMMARY_CHARACTERS_MAX = 300
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\.?")
@@ -96,7 +96,7 @@ def what_happened(revision: Revision, announcement: Announcement) -> str:
             return f"Code appeared at {urlsplit(paper.code_url).hostname}." if paper.code_url else "Code appeared."
         case _:
             changed = [name for name in _TEXT_CHANGES if name in revision.changes]
-            what = f"{_and(changed)} changed" if changed else "title, abstract and authors are the same"
+            what = f"{enumerated(changed)} changed" if changed else "title, abstract and authors are the same"
             return (
                 f"{_version(revision)}: {what}."
                 if changed or "version" in revision.changes
@@ -169,10 +169,6 @@ def _prefix(revision: Revision, announcement: Announcement) -> str:
         Announcement.CODE_APPEARED: "Code",
     }
     return f"{words.get(announcement) or _version(revision)}: "
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 # Categories and links.

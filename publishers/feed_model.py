@@ -106,6 +106,11 @@ class LeftOut:
         return fold(f"{self.paper_id}: {self.reason}")  # for a log or a terminal
 
 
+def reason_of(error: EntryError | ValueError) -> str:
+    """Return why an entry cannot be shown, without what it is the entry of."""
+    return error.reason if isinstance(error, EntryError) else str(error)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """One feed, newest entry first; every format says the same."""

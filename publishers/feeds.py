@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from publishers.channels import EVERYTHING, Channel
 from publishers.feed_entries import paper_entry, revision_entries
-from publishers.feed_model import Feed, FeedEntry, FeedSite, LeftOut
+from publishers.feed_model import Feed, FeedEntry, FeedSite, LeftOut, reason_of
 from publishers.feedgen_repair import atom, rss
 from publishers.json_feed import json_feed
 from publishers.readable import readable
@@ -61,7 +61,7 @@ def papers_feed(site: FeedSite, channel: Channel, papers: Sequence[TaggedPaper])
         try:
             entries[paper_id] = paper_entry(site, tagged)
         except (EntryError, ValueError) as error:
-            left_out.append(LeftOut(paper_id=paper_id, reason=_reason(error)))
+            left_out.append(LeftOut(paper_id=paper_id, reason=reason_of(error)))
     return _feed(
         site,
         channel,
@@ -86,7 +86,7 @@ def revisions_feed(site: FeedSite, channel: Channel, revisions: Sequence[Revisio
             for entry in revision_entries(site, revision):
                 entries.setdefault(entry.id, entry)
         except (EntryError, ValueError) as error:
-            left_out.append(LeftOut(paper_id=revision.paper.paper_id, reason=_reason(error)))
+            left_out.append(LeftOut(paper_id=revision.paper.paper_id, reason=reason_of(error)))
     return _feed(
         site,
         channel,
@@ -126,10 +126,6 @@ def _newest(items: Iterable[_T], at: Callable[[_T], datetime], name: Callable[[_
 
 def _unannounced(papers: Iterable[TaggedPaper]) -> list[TaggedPaper]:
     return [p for p in papers if p.paper.announced_at is None]
-
-
-def _reason(error: Exception) -> str:
-    return error.reason if isinstance(error, EntryError) else str(error)
 
 
 def _feed(

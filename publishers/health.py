@@ -19,6 +19,7 @@ from publishers.paths import HEALTH, HEALTH_PATH, coverage_anchor, coverage_id, 
 from publishers.readable import plain
 from storage.coverage import State, Verdict
 from storage.errors import EntryError
+from storage.text import enumerated
 
 DAYS_SHOWN = 28  # four weeks, so that a weekday stands under its like
 ENTRIES_MAX = 100
@@ -284,7 +285,7 @@ def _sentences(known: Sequence[Verdict], missing: Sequence[Verdict], last_day: d
         headline = f"{counted(len(missing), 'batch is', 'batches are')} missing"
         named = [_short_title(v) for v in missing[:_NAMED_MAX]]
         more = len(missing) - len(named)
-        sentence = f"{_and([*named, f'{more:,} more'] if more else named)}."
+        sentence = f"{enumerated([*named, f'{more:,} more'] if more else named)}."
         return headline, sentence, f"{headline}, of {sources}"
     pending = sum(v.state in (State.PARTIAL, State.LATE) for v in known)
     sentence = f"All that was expected of {sources} until {long_day(last_day)} came."
@@ -294,10 +295,6 @@ def _sentences(known: Sequence[Verdict], missing: Sequence[Verdict], last_day: d
 
 def _short_title(verdict: Verdict) -> str:
     return f"{_name(verdict.source)} of {_day_and_month(verdict.day)} {_IS.get(verdict.state, 'is not whole')}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _name(source: str) -> str:

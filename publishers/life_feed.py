@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from publishers.feed_entries import paper_entry, revision_entries
-from publishers.feed_model import Feed, FeedEntry, FeedSite, LeftOut
+from publishers.feed_model import Feed, FeedEntry, FeedSite, LeftOut, reason_of
 from publishers.paths import paper_file, paper_path, tag_id
 from publishers.readable import readable
 from storage.errors import EntryError
@@ -27,8 +27,7 @@ def life_feed(site: FeedSite, tagged: TaggedPaper, revisions: Sequence[Revision]
             for entry in made():
                 entries.setdefault(entry.id, entry)
         except (EntryError, ValueError) as error:
-            reason = error.reason if isinstance(error, EntryError) else str(error)
-            left_out.append(LeftOut(paper_id=paper.paper_id, reason=reason))
+            left_out.append(LeftOut(paper_id=paper.paper_id, reason=reason_of(error)))
 
     for revision in sorted(revisions, key=lambda one: one.at, reverse=True):
         add(lambda revision=revision: revision_entries(site, revision))  # type: ignore[misc]

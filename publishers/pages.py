@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from publishers import health
 from publishers import page_models as show
-from publishers.channel_pages import channel_page, channels_page, topic_page, topics_page
+from publishers.channel_pages import channel_page, channels_page, topics_page
 from publishers.channels import ALL
 from publishers.page_frame import (
     SUMMARY_CHARACTERS,
@@ -53,7 +53,6 @@ __all__ = [
     "not_found_page",
     "paper_page",
     "static_files",
-    "topic_page",
     "topics_page",
     "week_page",
 ]

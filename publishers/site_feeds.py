@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from publishers.channels import EVERYTHING, Channel, category_channel, source_channel, topic_channel
@@ -16,6 +16,7 @@ from storage.errors import EntryError
 from storage.likes import profiles_of
 from storage.listings import Listing, Listings
 from storage.model import Tag, TaggedPaper
+from storage.portions import portions
 from storage.settings import Topic
 from storage.tagging import tagger
 
@@ -61,7 +62,7 @@ class SiteFeeds:
         self.gone = self._catalog.merged_since(self._after)
         # Whoever made everything anew finds merged papers in no feed.
         leaving = [merged.paper_id for merged in self.gone] if self._after else []
-        for some in _portions([*self.changed, *leaving]):
+        for some in portions([*self.changed, *leaving], _PAPERS_AT_ONCE):
             self._place(some, everything=everything)
         for touched in list(self.touched.values()):  # whoever has a feed has both
             for stem in (touched.channel.stem, touched.channel.stem + REVISIONS):
@@ -158,8 +159,3 @@ def has_feeds(channel: Channel, listings: Listings) -> bool:
     if channel.kind != "category" or is_arxiv_category(channel.key):
         return True
     return listings.count(channel.stem) >= _PAPERS_MIN
-
-
-def _portions(paper_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(paper_ids), _PAPERS_AT_ONCE):
-        yield paper_ids[start : start + _PAPERS_AT_ONCE]

@@ -25,6 +25,7 @@ from publishers.writing import SiteWriter
 from storage.catalog import Catalog, Merged
 from storage.coverage import Verdict
 from storage.listings import Listings
+from storage.portions import portions
 from storage.settings import Settings, Topic
 from storage.trending import DAY
 
@@ -75,8 +76,7 @@ class SitePages:
 
     def papers(self, paper_ids: Sequence[str]) -> Iterator[int]:
         """Write the pages of these papers and what lies beside them; yields 1 for each."""
-        for start in range(0, len(paper_ids), _PAPERS_AT_ONCE):
-            ids = paper_ids[start : start + _PAPERS_AT_ONCE]
+        for ids in portions(paper_ids, _PAPERS_AT_ONCE):
             lives = self._catalog.life(ids)
             for tagged in self._catalog.papers(ids):
                 paper = tagged.paper
@@ -157,8 +157,8 @@ class SitePages:
             self._around[channel.page] = hashlib.blake2b(repr((plotted, cards)).encode(), digest_size=8).hexdigest()
             if everything or channel.stem in touched or self._around[channel.page] != before.get(channel.page):
                 channels.append((channel, cards))
-        for start in range(0, len(channels), _CHANNELS_AT_ONCE):
-            self._some_channels(channels[start : start + _CHANNELS_AT_ONCE])
+        for some in portions(channels, _CHANNELS_AT_ONCE):
+            self._some_channels(some)
 
     def _some_channels(self, channels: Sequence[tuple[Channel, Sequence[Card]]]) -> None:
         """Read what these channels show from the archive at once, and write their pages."""
@@ -167,7 +167,6 @@ class SitePages:
         papers = {t.paper.paper_id: t for t in self._catalog.papers(list(_flat(listed)))}
         keys = list(_flat(told))
         revisions = dict(zip(keys, self._catalog.told_at(keys), strict=True))
-        topics = {topic.slug: topic for topic in self._topics}
         for channel, cards in channels:
             page = pages.channel_page(
                 self._site,
@@ -178,7 +177,6 @@ class SitePages:
                 trending=cards,
                 counts=self._counts[channel.kind].get(channel.key, {}),
                 days=self._days,
-                query=topics[channel.key].query if channel.kind == "topic" else "",
             )
             self._writer.write(channel.page, page)
 

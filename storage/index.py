@@ -20,6 +20,7 @@ from storage import sums, upgrade
 from storage.errors import ArchiveCorrupt
 from storage.index_errors import BUSY_SECONDS, reading, refuse_newer, translated
 from storage.model import Entry, Event, Paper
+from storage.portions import portions
 from storage.seen import Seen
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Index:
         by_key: dict[int, str] = {key_of(alias): alias for alias in aliases}
         found: dict[str, list[int]] = {}
         # Sorted keys walk the B-tree once: 167 → 6 ms for 2,000 look-ups at 3 million rows.
-        for chunk in _chunks(sorted(by_key)):
+        for chunk in portions(sorted(by_key), _IN_MAX):
             for k, seq in self.connection.execute(f"SELECT k, seq FROM keys WHERE k IN ({_marks(chunk)})", chunk):
                 found.setdefault(by_key[k], []).append(seq)
         return {alias: tuple(seqs) for alias, seqs in found.items()}
@@ -477,11 +478,6 @@ class Index:
 def key_of(alias: str) -> int:
     """63 bits of the md5 of an alias; `(md5_number_lower(alias) >> 1)::BIGINT` in DuckDB."""
     return int.from_bytes(hashlib.md5(alias.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
-
-
-def _chunks(values: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(values), _IN_MAX):
-        yield values[start : start + _IN_MAX]
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -17,11 +17,10 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from storage.errors import ArchiveError, MailDeferred
-from storage.ledger_file import open_file, said_plainly, transaction
+from storage.ledger_file import LedgerFile, said_plainly, transaction
 
 _SCHEMA = files("storage").joinpath("ledger.sql").read_text(encoding="utf-8")
 _SCHEMA_VERSION = 1
@@ -69,7 +68,7 @@ class Delivery:
     reason: str | None  # why it failed, was skipped, or was last put off
 
 
-class Ledger:
+class Ledger(LedgerFile):
     """The ledger of one installation. Every method is one durable transaction.
 
     A delivery that is still `reserved` when a sender starts is in doubt: the process may have died before or after
@@ -78,23 +77,7 @@ class Ledger:
     """
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "ledger"
-        with said_plainly(self._folder):
-            self._connection = open_file(
-                self._folder / "ledger.sqlite", _SCHEMA, version=_SCHEMA_VERSION, application_id=_APPLICATION_ID
-            )
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; the ledger cannot be used any more."""
-        self._connection.close()
+        super().__init__(home, "ledger.sqlite", _SCHEMA, version=_SCHEMA_VERSION, application_id=_APPLICATION_ID)
 
     @contextmanager
     def sending(self) -> Iterator[None]:

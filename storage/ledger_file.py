@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from storage.durable import fsync
 from storage.errors import ArchiveError, ArchiveFull
@@ -34,6 +36,28 @@ def open_file(path: Path, schema: str, *, version: int, application_id: int) -> 
         connection.close()
         raise
     return connection
+
+
+class LedgerFile:
+    """One file of the ledger under `home`, open as long as the block runs. Raises ArchiveError, ArchiveFull."""
+
+    def __init__(self, home: Path, name: str, schema: str, *, version: int, application_id: int) -> None:
+        self._folder = home / "ledger"
+        with said_plainly(self._folder):
+            path = self._folder / name
+            self._connection = open_file(path, schema, version=version, application_id=application_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; it cannot be used any more."""
+        self._connection.close()
 
 
 @contextmanager

@@ -51,17 +51,11 @@ def resolve(query: Query, seeds: Callable[[str], Sequence[Seed]]) -> Query:
 
 def web_query(text: str, catalog: Catalog) -> Query:
     """Parse a query that a stranger sent, and resolve its ids from the archive. Raises QueryError, for files too."""
-    query = parse_query(text)
-    if not query.likes:
-        return query
-    kept = kept_likes(catalog.likes_json())
 
-    def profile_of(seed: str) -> Profile:
-        if is_file(seed):
-            raise ValueError("like: takes a paper's id here; files work in paperwire.toml and on the command line")
-        return kept[seed].profile if seed in kept else _of_paper(seed, catalog.known_as)
+    def refused(_: str, __: _Kept | None) -> Profile:
+        raise ValueError("like: takes a paper's id here; files work in paperwire.toml and on the command line")
 
-    return query.resolved(profile_of)
+    return _resolved(text, catalog, refused)
 
 
 def catalog_query(text: str, catalog: Catalog, folder: Path | None = None) -> Query:
@@ -69,6 +63,11 @@ def catalog_query(text: str, catalog: Catalog, folder: Path | None = None) -> Qu
 
     Raises QueryError.
     """
+    return _resolved(text, catalog, lambda seed, kept: _of_file(seed, folder, kept, catalog.known_as).profile)
+
+
+def _resolved(text: str, catalog: Catalog, of_file: Callable[[str, _Kept | None], Profile]) -> Query:
+    """Parse a query and resolve it; what the profile of a file is, `of_file` says, given the one that topics go by."""
     query = parse_query(text)
     if not query.likes:
         return query
@@ -76,7 +75,7 @@ def catalog_query(text: str, catalog: Catalog, folder: Path | None = None) -> Qu
 
     def profile_of(seed: str) -> Profile:
         if is_file(seed):
-            return _of_file(seed, folder, kept.get(seed), catalog.known_as).profile
+            return of_file(seed, kept.get(seed))
         return kept[seed].profile if seed in kept else _of_paper(seed, catalog.known_as)
 
     return query.resolved(profile_of)

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from storage.errors import ArchiveError, ArchiveFull
+from storage.portions import portions
 
 _SCHEMA = files("storage").joinpath("listings.sql").read_text(encoding="utf-8")
 _VERSION = 1
@@ -97,7 +98,7 @@ class Listings:
     def of_papers(self, paper_ids: Iterable[str]) -> dict[str, dict[str, datetime]]:
         """Of each paper the stems of the feeds where it stands itself, and since when."""
         found: dict[str, dict[str, datetime]] = {paper_id: {} for paper_id in paper_ids}
-        for some in _portions(list(found)):
+        for some in portions(list(found), _AT_ONCE):
             rows = self._connection.execute(
                 f"""SELECT paper_id, stem, listed_at FROM papers JOIN listings USING (paper) JOIN feeds USING (feed)
                 WHERE paper_id IN ({_marks(some)}) AND entry = ''""",
@@ -241,11 +242,6 @@ def _micros(moment: datetime) -> int:
 
 def _moment(micros: int | None) -> datetime | None:
     return _EPOCH + micros * _MICROSECOND if micros else None
-
-
-def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]
 
 
 def _marks(values: Sequence[str]) -> str:

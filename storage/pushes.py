@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from storage.ledger_file import open_file, said_plainly, transaction
+from storage.ledger_file import LedgerFile, said_plainly, transaction
 from storage.locks import exclusive
 
 _SCHEMA = files("storage").joinpath("pushes.sql").read_text(encoding="utf-8")
@@ -73,7 +72,7 @@ class Push:
     due_at: datetime
 
 
-class Pushes:
+class Pushes(LedgerFile):
     """The account of pushes of one installation. Every method is one durable transaction.
 
     What is reserved and not confirmed is in doubt after a crash: it is sent again under the same id with the same
@@ -81,22 +80,7 @@ class Pushes:
     """
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "ledger"
-        with said_plainly(self._folder):
-            path = self._folder / _FILE
-            self._connection = open_file(path, _SCHEMA, version=_SCHEMA_VERSION, application_id=_APPLICATION_ID)
-
-    def __enter__(self) -> Pushes:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        super().__init__(home, _FILE, _SCHEMA, version=_SCHEMA_VERSION, application_id=_APPLICATION_ID)
 
     @contextmanager
     def pushing(self) -> Iterator[None]:

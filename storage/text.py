@@ -60,6 +60,11 @@ def fold(text: str) -> str:
     return " ".join(accept(text).split())
 
 
+def enumerated(words: Sequence[str]) -> str:
+    """Return `a, b and c`; '' where there are none."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def safe_url(url: str | None) -> str | None:
     """Return an http(s) URL that is safe in an href, or None. What RFC 3986 does not allow in a path is escaped."""
     if not url:

@@ -19,6 +19,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
+from storage.text import enumerated
+
 DAY_TIME, HOUR = timedelta(days=1), timedelta(hours=1)
 COMMENT_POINTS = 0.5  # with one each, comments order papers worse than votes alone
 PRIOR_HALF_LIFE = timedelta(hours=12)
@@ -110,7 +112,7 @@ class Score:
         """Why the paper stands where it does, in words."""
         gains = {"vote": self.votes, "comment": self.comments, "new star": self.stars, "new citation": self.citations}
         came = [_about(gain, noun) for noun, gain in gains.items() if gain]
-        parts = [f"{_and(came) or 'nothing'} in {self.span.words}", f"listed {_ago(self.listed_for)}"]
+        parts = [f"{enumerated(came) or 'nothing'} in {self.span.words}", f"listed {_ago(self.listed_for)}"]
         if self.prior >= 1:
             parts.append(f"so new that {_about(self.prior, 'more vote')} {_is(self.prior)} presumed")
         text = "; ".join(parts)
@@ -314,10 +316,6 @@ def _about(number: float, noun: str) -> str:
     whole = max(1, round(number))
     exact = "" if abs(number - whole) < 1e-6 else "about "
     return f"{exact}{whole:,} {noun}{'' if whole == 1 else 's'}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _is(number: float) -> str:

@@ -246,7 +246,7 @@ def _lists(tagged: Sequence[TaggedPaper], topic: Topic, outcome: Outcome) -> Non
     papers, found = list(tagged), [t.paper.categories[0] for t in tagged if t.paper.categories]
     made = [
         pages.day_page(site, DAY, papers, previous=None, next_day=None),
-        pages.topic_page(site, topic, papers, total=len(papers), revisions=()),
+        pages.channel_page(site, topic_channel(topic), papers, total=len(papers), revisions=()),
         pages.topics_page(site, {"odd": {DAY: 3}}, totals={"odd": 3}, days=[(DAY, 5)]),
         pages.week_page(site, DAY, papers, days=[(DAY, len(papers))], counts={"odd": {DAY: 3}}),
         *(pages.channel_page(site, category_channel(code), papers[:3], total=3, revisions=()) for code in found[:5]),

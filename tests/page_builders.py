@@ -12,7 +12,7 @@ import lxml.html
 from publishers import page_models as show
 from publishers import pages
 from publishers.boards import board_page, board_path, standing
-from publishers.channels import category_channel, source_channel
+from publishers.channels import category_channel, source_channel, topic_channel
 from publishers.pages import PageSite
 from publishers.paths import (
     CATEGORIES_PATH,
@@ -179,9 +179,9 @@ def whole_site() -> dict[str, bytes]:
     }
     for each in TOPICS:
         mine = [t for t in (*today, *before) if each.slug in {tag.slug for tag in t.tags}]
-        site[topic_path(each.slug)] = pages.topic_page(
+        site[topic_path(each.slug)] = pages.channel_page(
             SITE,
-            each,
+            topic_channel(each),
             mine,
             total=5 * len(mine),
             revisions=revisions[2:] if mine else (),

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from publishers import pages
+from publishers.channels import topic_channel
 from publishers.readable import readable
 from storage.model import Announcement, Tag, TaggedPaper
 from storage.settings import Topic
@@ -75,7 +76,7 @@ def _in_revision(field: str) -> Callable[[str], bytes]:
 
 def _in_topic(text: str) -> bytes:
     topic = Topic.model_construct(slug="nlp", title=text, query=text, description=text)
-    return pages.topic_page(SITE, topic, papers_of(2), total=2, revisions=())
+    return pages.channel_page(SITE, topic_channel(topic), papers_of(2), total=2, revisions=())
 
 
 def _in_tag(text: str) -> bytes:

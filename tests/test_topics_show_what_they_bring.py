@@ -178,7 +178,7 @@ def test_categories_stand_in_the_groups_of_arxiv() -> None:
 
 def test_a_card_on_a_topics_page_says_why_it_is_there() -> None:
     paper = replace(papers_of(1)[0], tags=(Tag(slug="nlp", title="Language models", reason="“language model”, cs.CL"),))
-    page = parsed(pages.topic_page(SITE, TOPICS[0], [paper], total=1, revisions=()))
+    page = parsed(pages.channel_page(SITE, topic_channel(TOPICS[0]), [paper], total=1, revisions=()))
     assert text_of(page.xpath("//p[@class='reason']")[0]) == "Here because: “language model”, cs.CL"
     elsewhere = parsed(pages.day_page(SITE, DAY, [paper], previous=None, next_day=None))
     assert elsewhere.xpath("//p[@class='reason']") == []
@@ -210,7 +210,9 @@ def test_a_channel_shows_its_numbers_and_how_to_follow_it(channel: Channel) -> N
 
 def test_the_outlines_for_an_opml_file_are_xml_whatever_the_title() -> None:
     awkward = topic("odd", 'Less & "more" <b>of</b> it')
-    page = parsed(pages.topic_page(replace(SITE, topics=(awkward,)), awkward, (), total=0, revisions=()))
+    page = parsed(
+        pages.channel_page(replace(SITE, topics=(awkward,)), topic_channel(awkward), (), total=0, revisions=())
+    )
     outlines = [etree.fromstring(code.text_content()) for code in page.xpath("//pre/code")]
     assert [o.get("text") for o in outlines] == [
         'Less & "more" <b>of</b> it',

@@ -147,7 +147,7 @@ def _lists(texts: Sequence[str], papers: Sequence[TaggedPaper]) -> Iterator[Outp
         yield Output(kind, what, page)
     channels: tuple[Channel, ...] = (categories[0], sources[0], topic_channel(site.topics[0]))
     for channel in channels:
-        page = pages.channel_page(site, channel, papers, total=9, revisions=told, days=days, query=texts[0])
+        page = pages.channel_page(site, replace(channel, query=texts[0]), papers, total=9, revisions=told, days=days)
         yield Output(f"page of a {channel.kind}", what, page)
 
 
@@ -173,7 +173,7 @@ def _alone(text: str, papers: Sequence[TaggedPaper]) -> Iterator[Output]:
     paper_id = papers[-1].paper.paper_id
     yield Output("page of a merged paper", what, moved_page(PAGES, f"doi:{text}", paper_id), refresh=True)
     yield Output("unknown address", what, pages.not_found_page(site))
-    one = pages.topic_page(site, site.topics[0], papers[:1], total=1, revisions=())
+    one = pages.channel_page(site, topic_channel(site.topics[0]), papers[:1], total=1, revisions=())
     yield Output("page of a topic", what, one)
     known = live.author(text, f'author:"{text}"', papers, site, root="../")
     yield Output("page of an author", what, author_page(site, known, papers, newest=True))
